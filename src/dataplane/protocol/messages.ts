@@ -16,11 +16,7 @@ export interface Hello {
 }
 
 export type RefusalCode =
-  | 'fenced'
-  | 'wrong_cluster'
-  | 'wrong_volume'
-  | 'unknown_replica'
-  | 'store_failed';
+  'fenced' | 'wrong_cluster' | 'wrong_volume' | 'unknown_replica' | 'store_failed';
 
 export type HelloReply =
   | {

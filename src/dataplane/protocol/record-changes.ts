@@ -13,7 +13,11 @@ export type RecordChange =
       /** The epoch that the asker saw: a race between two attaches has one winner. */
       readonly seenEpoch: number;
     }
-  | { readonly type: 'remove_in_sync'; readonly epoch: number; readonly replicaIds: readonly string[] }
+  | {
+      readonly type: 'remove_in_sync';
+      readonly epoch: number;
+      readonly replicaIds: readonly string[];
+    }
   | { readonly type: 'add_in_sync'; readonly epoch: number; readonly replicaId: string }
   | { readonly type: 'detach'; readonly epoch: number };
 
@@ -72,7 +76,8 @@ function removeInSync(
     (replica) => replica.state === 'in_sync' && !change.replicaIds.includes(replica.id),
   );
   // Without this no replica would be known to hold the acknowledged writes.
-  if (remaining.length === 0) return { result: 'refused', reason: 'the last in-sync replica stays' };
+  if (remaining.length === 0)
+    return { result: 'refused', reason: 'the last in-sync replica stays' };
   return {
     result: 'changed',
     record: withState(record, change.replicaIds, 'out'),
