@@ -1,0 +1,132 @@
+/**
+ * What the data plane needs of a key-value store with revisions (etcd v3).
+ *
+ * Three facts of etcd shape this port. A transaction whose answer was lost may
+ * have gone through, so its outcome has three values. A watch can fall silent,
+ * be compacted or skip, so it gives hints only and whoever needs the truth
+ * lists again. A lease's end is known to the server first, so a holder must
+ * believe its own monotonic deadline and nothing else.
+ */
+export interface KvEntry {
+  readonly key: string;
+  readonly value: string;
+  /** Revision of the last change of this key; compared by transactions. Never 0 for a key that exists. */
+  readonly modRevision: number;
+}
+
+export interface KvList {
+  readonly entries: readonly KvEntry[];
+  /** The store's revision at which the list was true. */
+  readonly revision: number;
+}
+
+/** Holds when the key's modification revision is this; 0 says that the key is absent. */
+export interface KvCompare {
+  readonly key: string;
+  readonly modRevision: number;
+}
+
+export type KvChange =
+  | {
+      readonly type: 'put';
+      readonly key: string;
+      readonly value: string;
+      /** The key ends with this lease. */
+      readonly leaseId?: string;
+    }
+  | { readonly type: 'delete'; readonly key: string };
+
+export type TxnOutcome =
+  /** Done; `revision` is the new modification revision of every key that was put. */
+  | { readonly outcome: 'ok'; readonly revision: number }
+  /** A comparison failed; nothing was changed. */
+  | { readonly outcome: 'conflict' }
+  /** No answer: it may have gone through, now or in a moment. Read again before deciding. */
+  | { readonly outcome: 'unknown'; readonly reason: string };
+
+export interface KvWatch {
+  close(): void;
+}
+
+export interface KvLease {
+  readonly id: string;
+  /**
+   * Milliseconds on the monotonic clock (`process.hrtime`) until which the
+   * lease is certainly alive: counted from when the last successful renewal
+   * was sent. Past it the holder must act as if its keys were gone.
+   */
+  aliveUntilMs(): number;
+  /** Runs once when a renewal was answered with "no such lease". */
+  onGone(callback: () => void): void;
+  /** Stops renewing and gives it back if the store answers. */
+  revoke(): Promise<void>;
+}
+
+export interface KvStatus {
+  /** The last exchange with the store succeeded, within the last few seconds. */
+  readonly available: boolean;
+  readonly reason: string;
+  /** Monotonic milliseconds of the last answer, 0 for never. */
+  readonly lastAnswerMs: number;
+}
+
+/**
+ * Every promise settles within the adapter's time bound. `get` and `list`
+ * are linearizable and reject with PxError `kvdb_unavailable`.
+ */
+export interface Kvdb {
+  get(key: string): Promise<KvEntry | undefined>;
+  /** Every key that starts with the prefix, in key order. */
+  list(prefix: string): Promise<KvList>;
+  /** Applies all changes if all comparisons hold. Never rejects. */
+  txn(compares: readonly KvCompare[], changes: readonly KvChange[]): Promise<TxnOutcome>;
+  /** Rejects with `kvdb_unavailable`. */
+  grantLease(ttlMs: number): Promise<KvLease>;
+  /**
+   * Calls `onHint` when something below the prefix may have changed: after
+   * each change (with the keys, when they are known), after every reconnection
+   * (with no key) and at least every `relistMs`. Never throws; heals by itself.
+   */
+  watch(prefix: string, onHint: (keys: readonly string[]) => void): KvWatch;
+  status(): KvStatus;
+  /** Runs whenever `status().available` flips. */
+  onStatus(callback: (status: KvStatus) => void): void;
+  close(): void;
+}
+
+/** The keys of a cluster; the one place that spells them. */
+export class KvKeys {
+  readonly root: string;
+
+  constructor(clusterId: string) {
+    this.root = `pwx/${clusterId}/`;
+  }
+
+  get cluster(): string {
+    return `${this.root}cluster`;
+  }
+  get volumes(): string {
+    return `${this.root}volumes/`;
+  }
+  get volumeNames(): string {
+    return `${this.root}volume-names/`;
+  }
+  get nodes(): string {
+    return `${this.root}nodes/`;
+  }
+  get alive(): string {
+    return `${this.root}alive/`;
+  }
+  volume(id: string): string {
+    return this.volumes + id;
+  }
+  volumeName(name: string): string {
+    return this.volumeNames + name;
+  }
+  node(id: string): string {
+    return this.nodes + id;
+  }
+  aliveNode(id: string): string {
+    return this.alive + id;
+  }
+}
