@@ -20,6 +20,7 @@ export interface IoLoop {
   removeTimer(timer: LoopTimer): void;
   /** A slot was released while somebody had found none: frontends try again then. */
   onSlotFree(handler: TurnHandler): void;
+  removeSlotFree(handler: TurnHandler): void;
 }
 
 export interface DescriptorHandler {

@@ -52,18 +52,18 @@ export class Epoll {
     this.controlWords = new Uint32Array(memory.buffer, 0, 4);
   }
 
-  /** Level-triggered. 0 or -errno. */
-  add(fd: number, interest: number): number {
-    return this.control(CTL_ADD, fd, interest);
+  /** Level-triggered. 0 or -errno. `tag` (32 bits) comes back with each event. */
+  add(fd: number, interest: number, tag = 0): number {
+    return this.control(CTL_ADD, fd, interest, tag);
   }
 
-  change(fd: number, interest: number): number {
-    return this.control(CTL_MOD, fd, interest);
+  change(fd: number, interest: number, tag = 0): number {
+    return this.control(CTL_MOD, fd, interest, tag);
   }
 
   /** Before the descriptor is closed: a duplicate elsewhere would keep it registered. */
   remove(fd: number): number {
-    return this.control(CTL_DEL, fd, 0);
+    return this.control(CTL_DEL, fd, 0, 0);
   }
 
   /** The number of events, 0 after the time-out (-1: none), or -errno (EINTR is 0 events). */
@@ -76,6 +76,10 @@ export class Epoll {
     return this.words[((index * eventBytes) >> 2) + dataWord] ?? -1;
   }
 
+  eventTag(index: number): number {
+    return this.words[((index * eventBytes) >> 2) + dataWord + 1] ?? 0;
+  }
+
   eventBits(index: number): number {
     return this.words[(index * eventBytes) >> 2] ?? 0;
   }
@@ -84,10 +88,10 @@ export class Epoll {
     closeFile(this.fd);
   }
 
-  private control(operation: number, fd: number, interest: number): number {
+  private control(operation: number, fd: number, interest: number, tag: number): number {
     this.controlWords[0] = interest;
     this.controlWords[dataWord] = fd;
-    this.controlWords[dataWord + 1] = 0;
+    this.controlWords[dataWord + 1] = tag;
     return outcome(controlCall(this.fd, operation, fd, this.controlAddress));
   }
 }
