@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist', 'node_modules', 'src/gen', '.cache', '*.mjs', '*.cjs'] },
+  { ignores: ['dist', 'node_modules', 'src/gen', '.cache', '**/*.mjs', '**/*.cjs'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: {

@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { closingLine, fromClosingLine, fromJest, sum, type SuiteResult } from './suites.js';
+
+/**
+ * `npm test`: every suite, one after the other (they share two cores and the
+ * kernel's loop devices), and one line at the end. `--only unit,sim` picks.
+ */
+const rootDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+
+interface Suite {
+  readonly name: string;
+  readonly timeoutMs: number;
+  readonly command: (reportFile: string) => readonly string[];
+}
+
+const minuteMs = 60_000;
+const jest = (project: string, extra: readonly string[]) => (reportFile: string) => [
+  ...['npx', 'jest', '--selectProjects', project, '--forceExit', ...extra],
+  ...['--json', `--outputFile=${reportFile}`],
+];
+
+const suites: readonly Suite[] = [
+  { name: 'unit', timeoutMs: 15 * minuteMs, command: jest('unit', []) },
+  { name: 'sim', timeoutMs: 20 * minuteMs, command: () => ['npm', 'run', '-s', 'test:sim'] },
+  { name: 'system', timeoutMs: 25 * minuteMs, command: jest('system', ['--runInBand']) },
+  { name: 'sanity', timeoutMs: 15 * minuteMs, command: () => ['npm', 'run', '-s', 'test:sanity'] },
+];
+
+/** Runs a command with its output shown as it comes; returns what it said and how it ended. */
+function runShown(
+  command: readonly string[],
+  timeoutMs: number,
+): Promise<{ code: number; output: string }> {
+  return new Promise((resolve) => {
+    const [file = '', ...args] = command;
+    const child = spawn(file, args, { cwd: rootDir, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    const timer = setTimeout(() => {
+      output += `\nended after ${timeoutMs / minuteMs} minutes\n`;
+      child.kill('SIGKILL');
+    }, timeoutMs);
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+        // jest's own report on standard output is read from the file instead.
+        if (!text.startsWith('{"numFailed')) process.stdout.write(text);
+      });
+    }
+    child.on('error', (error) => {
+      output += error.message;
+    });
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      resolve({ code: code ?? -1, output });
+    });
+  });
+}
+
+async function runSuite(suite: Suite, dir: string): Promise<SuiteResult> {
+  process.stdout.write(`\n=== ${suite.name}\n`);
+  const started = performance.now();
+  const reportFile = path.join(dir, `${suite.name}.json`);
+  const ended = await runShown(suite.command(reportFile), suite.timeoutMs);
+  const seconds = (performance.now() - started) / 1000;
+  const report = await readFile(reportFile, 'utf8').catch(() => undefined);
+  const read =
+    report === undefined
+      ? { counts: fromClosingLine(ended.output), remarks: [] }
+      : fromJest(report);
+  const counts = read.counts ?? { passed: 0, failed: 0, skipped: 0 };
+  const remarks = [...read.remarks];
+  if (ended.code !== 0 && counts.failed === 0) {
+    // A suite that fails without a failed test must not count as passed.
+    remarks.push(`failed: ${suite.name} ended with ${ended.code}`);
+    return { name: suite.name, counts: { ...counts, failed: 1 }, seconds, remarks };
+  }
+  return { name: suite.name, counts, seconds, remarks };
+}
+
+async function main(): Promise<void> {
+  const onlyAt = process.argv.indexOf('--only');
+  const only = onlyAt < 0 ? undefined : (process.argv[onlyAt + 1] ?? '').split(',');
+  const dir = await mkdtemp(path.join(tmpdir(), 'px-test-'));
+  const results: SuiteResult[] = [];
+  try {
+    for (const suite of suites) {
+      if (only === undefined || only.includes(suite.name)) results.push(await runSuite(suite, dir));
+    }
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+  process.stdout.write('\n');
+  for (const { name, counts, seconds, remarks } of results) {
+    const told = closingLine(counts).replace('Tests: ', '');
+    process.stdout.write(`${name.padEnd(8)} ${told} (${seconds.toFixed(0)} s)\n`);
+    for (const remark of remarks) process.stdout.write(`         ${remark}\n`);
+  }
+  const total = sum(results);
+  process.stdout.write(`${closingLine(total)}\n`);
+  if (total.failed > 0 || total.passed === 0) process.exitCode = 1;
+}
+
+await main();
