@@ -1,3 +1,5 @@
+import type { Logger } from '../../platform/logger.js';
+import type { RunCommand } from '../../platform/run-command.js';
 import type { EnginePool } from '../engine/api.js';
 
 /**
@@ -28,17 +30,9 @@ export interface DeviceEntry {
   readonly class?: PoolClass;
 }
 
-export interface CommandResult {
-  /** The exit code; -1 when the command was killed, timed out or could not start. */
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 export interface PoolDeps {
-  /** Runs a program to its end or to the time-out; never throws. */
-  run(program: string, args: readonly string[], timeoutMs: number): Promise<CommandResult>;
-  log(level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void;
+  readonly run: RunCommand;
+  readonly log: Logger;
 }
 
 export interface PoolView {

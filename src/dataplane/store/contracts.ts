@@ -8,10 +8,13 @@ import type { ReplicaMeta } from '../protocol/ports.js';
  * - `replica-catalog.ts`: `createReplica(pool, meta, bootId)`, `listReplicas(pool)`,
  *   `removeReplica(pool, volumeId, replicaId)`, `recoverPool(pool)`: blocking, for set-up
  *   paths, never called for a replica whose store is open (remove: close the store first).
- * - `file-replica-store.ts`: `openReplica(pool, ids, options): FileReplicaStore`.
+ * - `file-replica-store.ts`: `openReplica(pool, ids, syncClient, options)`.
  * - `sync-pool.ts`: `SyncPool.start(options)` in the engine's main thread; its
  *   `handle(thread)` goes to an I/O thread as `workerData` and becomes a
  *   `SyncClient` there (`sync-client.ts`), watched by that thread's `IoLoop`.
+ * - `trash.ts`: `emptyTrash(pool)`, asynchronous, after `removeReplica` and `recoverPool`.
+ * - `scratch-file.ts`: `removeScratch(runDir, replicaId)`.
+ * - `directory-identity.ts`: `writeIdentity`: a directory without one is never used.
  * - `boot-id.ts`: `readBootId()`.
  */
 export interface ReplicaIds {
