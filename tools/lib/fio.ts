@@ -88,7 +88,7 @@ export class FioRun {
     child.stdout?.setEncoding('utf8').on('data', (text: string) => this.output.push(text));
     const errors: string[] = [];
     child.stderr?.setEncoding('utf8').on('data', (text: string) => errors.push(text));
-    this.done = new Promise((resolve, reject) => {
+    const report = new Promise<string>((resolve, reject) => {
       child.on('error', reject);
       child.on('close', (code, signal) => {
         const said = this.output.join('');
@@ -97,13 +97,10 @@ export class FioRun {
           reject(new Error(`fio ended with ${code ?? signal ?? '?'}: ${why}`));
           return;
         }
-        try {
-          resolve(parseFio(said));
-        } catch (error) {
-          reject(error);
-        }
+        resolve(said);
       });
     });
+    this.done = report.then(parseFio);
     // Whoever started it awaits `done`, perhaps only after the node was killed.
     this.done.catch(() => undefined);
   }
