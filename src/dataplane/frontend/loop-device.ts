@@ -1,0 +1,174 @@
+import { access, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { PxError } from '../../kernel/errors.js';
+import type { RunCommand } from '../../platform/run-command.js';
+import { delay, monotonicMs } from '../../platform/monotonic.js';
+
+/**
+ * Loop devices on top of FUSE files. Setting one up makes the kernel read the
+ * file, which the engine answers, so this runs in the holder and through a
+ * child process, never on a thread that answers.
+ *
+ * What exists is what /sys says, not what anybody remembers.
+ */
+export interface LoopDevice {
+  readonly path: string;
+  readonly backingFile: string;
+  readonly sizeBytes: number;
+  readonly readOnly: boolean;
+  readonly directIo: boolean;
+}
+
+export interface LoopOptions {
+  readonly backingFile: string;
+  readonly blockSizeBytes: 512 | 4096;
+  readonly readOnly: boolean;
+  readonly discard: boolean;
+}
+
+const commandTimeoutMs = 20_000;
+const sysBlock = '/sys/block';
+
+/** One device of ours asks for at most what one slot holds. */
+const maxSectorsKb = 1024;
+
+export async function listLoopDevices(): Promise<LoopDevice[]> {
+  const names = (await readdir(sysBlock)).filter((name) => /^loop\d+$/.test(name));
+  const devices = await Promise.all(names.map(readLoopDevice));
+  return devices.filter((device) => device !== undefined);
+}
+
+async function readLoopDevice(name: string): Promise<LoopDevice | undefined> {
+  try {
+    // The directory `loop` exists only while the device is configured.
+    const [backingFile, sectors, readOnly, directIo] = await Promise.all(
+      ['loop/backing_file', 'size', 'ro', 'loop/dio'].map((file) => readSys(name, file)),
+    );
+    return {
+      path: `/dev/${name}`,
+      // The kernel marks a file whose name is gone.
+      backingFile: (backingFile ?? '').replace(/ \(deleted\)$/, ''),
+      sizeBytes: Number(sectors) * 512,
+      readOnly: readOnly === '1',
+      directIo: directIo === '1',
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+async function readSys(name: string, file: string): Promise<string> {
+  // Only the trailing newline goes: a file name may end in a blank.
+  return (await readFile(`${sysBlock}/${name}/${file}`, 'utf8')).replace(/\n$/, '');
+}
+
+export async function findLoopDevice(backingFile: string): Promise<LoopDevice | undefined> {
+  return (await listLoopDevices()).find((device) => device.backingFile === backingFile);
+}
+
+/** The device of the file: an existing one, or a new one. */
+export async function attachLoopDevice(run: RunCommand, options: LoopOptions): Promise<LoopDevice> {
+  const { backingFile, blockSizeBytes, readOnly } = options;
+  const existing = await findLoopDevice(backingFile);
+  if (existing !== undefined) {
+    if (existing.readOnly === readOnly) return existing;
+    throw new PxError(
+      'failed_precondition',
+      `${existing.path} serves the volume ${existing.readOnly ? 'read-only' : 'for writing'}`,
+    );
+  }
+  const { stdout } = await run(
+    'losetup',
+    [
+      ...['--find', '--show', '--direct-io=on', '--sector-size', String(blockSizeBytes)],
+      ...(readOnly ? ['--read-only'] : []),
+      backingFile,
+    ],
+    { timeoutMs: commandTimeoutMs },
+  );
+  const name = basename(stdout.trim());
+  await tuneQueue(name, options);
+  const device = await readLoopDevice(name);
+  if (device?.backingFile !== backingFile) {
+    throw new PxError('io_error', `losetup reported ${name}, which does not serve ${backingFile}`);
+  }
+  if (!device.directIo) {
+    // Through the page cache of the FUSE file a FLUSH would cover less than it says.
+    await run('losetup', ['--detach', device.path], { timeoutMs: commandTimeoutMs });
+    throw new PxError('io_error', `the kernel refuses direct I/O on ${device.path}`);
+  }
+  return device;
+}
+
+async function tuneQueue(name: string, options: LoopOptions): Promise<void> {
+  const queue = `${sysBlock}/${name}/queue`;
+  const settings: [string, string][] = [['max_sectors_kb', String(maxSectorsKb)]];
+  if (!options.discard) settings.push(['discard_max_bytes', '0']);
+  for (const [file, value] of settings) {
+    try {
+      await writeFile(`${queue}/${file}`, value);
+    } catch (error) {
+      // A kernel that cannot do less than this limit splits requests by itself; but a
+      // volume that must not be discarded must not be.
+      if (file === 'discard_max_bytes') throw error;
+    }
+  }
+}
+
+/**
+ * Takes the device down. A mounted or otherwise open one is refused; the check
+ * and the kernel's own lazy detach together never pull a device from a user.
+ */
+export async function detachLoopDevice(
+  run: RunCommand,
+  device: LoopDevice,
+  timeoutMs: number,
+): Promise<void> {
+  await run('losetup', ['--detach', device.path], { timeoutMs: commandTimeoutMs });
+  // With another opener left the kernel detaches at its last close, which nothing announces.
+  const deadline = monotonicMs() + timeoutMs;
+  while (await isAttached(device)) {
+    if (monotonicMs() > deadline) {
+      throw new PxError(
+        'failed_precondition',
+        `${device.path} is still open; it goes away at its last close`,
+      );
+    }
+    await delay(50);
+  }
+}
+
+async function isAttached(device: LoopDevice): Promise<boolean> {
+  const now = await readLoopDevice(basename(device.path));
+  return now?.backingFile === device.backingFile;
+}
+
+/** Why the device must not be taken away, or undefined. */
+export async function loopDeviceUser(device: LoopDevice): Promise<string | undefined> {
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+  for (const line of mounts.split('\n')) {
+    const [left = '', right = ''] = line.split(' - ');
+    if (right.split(' ')[1] === device.path) return `mounted on ${left.split(' ')[4]}`;
+  }
+  const holders = await readdir(`${sysBlock}/${basename(device.path)}/holders`).catch(() => []);
+  return holders.length > 0 ? `held by ${holders.join(', ')}` : undefined;
+}
+
+/** Makes the device as large as the file has become, which the engine must already report. */
+export async function resizeLoopDevice(
+  run: RunCommand,
+  device: LoopDevice,
+  sizeBytes: number,
+): Promise<void> {
+  await access(device.path);
+  // Older kernels take the size that the inode has in memory: this asks FUSE for it.
+  const file = await stat(device.backingFile);
+  if (file.size !== sizeBytes) {
+    throw new PxError('aborted', `the engine reports ${file.size} bytes, not ${sizeBytes}`);
+  }
+  await run('losetup', ['--set-capacity', device.path], { timeoutMs: commandTimeoutMs });
+  const resized = await readLoopDevice(basename(device.path));
+  if (resized?.sizeBytes !== sizeBytes) {
+    throw new PxError('io_error', `${device.path} has ${resized?.sizeBytes} bytes after growing`);
+  }
+}
