@@ -1,0 +1,187 @@
+import type { CreateVolumeRequest__Output } from '../../gen/csi/v1/CreateVolumeRequest.js';
+import type { CreateVolumeResponse } from '../../gen/csi/v1/CreateVolumeResponse.js';
+import type { VolumeContentSource__Output } from '../../gen/csi/v1/VolumeContentSource.js';
+import type { Volume__Output as PxVolume } from '../../gen/px/v1/Volume.js';
+import type { VolumeSpec } from '../../gen/px/v1/VolumeSpec.js';
+import { PxError } from '../../kernel/errors.js';
+import { readAccesses, type Access } from '../capability.js';
+import {
+  parseStorageClass,
+  type ClassParameters,
+  type FsChoice,
+} from '../parameters/storage-class.js';
+import {
+  findVolume,
+  isReady,
+  isSnapshot,
+  listNodes,
+  lookUpVolume,
+  pxTimeouts,
+  required,
+  sizeOf,
+} from '../px-volumes.js';
+import { chooseSizeBytes, readSizeRange, sizeWithin, type SizeRange } from '../sizes.js';
+import { volumeContext } from '../volume-context.js';
+import type { ControllerContext } from './context.js';
+import { volumeMessage } from './messages.js';
+import { chooseNodes } from './placement.js';
+
+interface Wish {
+  readonly name: string;
+  readonly range: SizeRange;
+  readonly parameters: ClassParameters;
+  readonly accesses: readonly Access[];
+  readonly source: PxVolume | undefined;
+  readonly fs: FsChoice;
+}
+
+export async function createVolume(
+  context: ControllerContext,
+  request: CreateVolumeRequest__Output,
+): Promise<CreateVolumeResponse> {
+  const name = required(request.name, 'name');
+  const accesses = readAccesses(request.volume_capabilities);
+  const parameters = parseStorageClass(request.parameters);
+  if (Object.keys(request.mutable_parameters).length > 0) {
+    throw new PxError('invalid_argument', 'mutable_parameters are not a capability of this driver');
+  }
+  const range = readSizeRange(request.capacity_range);
+  return context.locks.run(`name ${name}`, 'CreateVolume', async () => {
+    const source = await findSource(context, request.volume_content_source);
+    const fs = chooseFs(parameters.fs, accesses, source);
+    const wish: Wish = { name, range, parameters, accesses, source, fs };
+    const nodes = await listNodes(context.px);
+    const placement = chooseNodes(context.topology, nodes, request.accessibility_requirements);
+    const volume =
+      (await findExisting(context, wish)) ?? (await provision(context, wish, placement));
+    return {
+      volume: {
+        ...volumeMessage(volume, nodes, context.topology),
+        volume_context: volumeContext(parameters),
+        content_source: request.volume_content_source,
+      },
+    };
+  });
+}
+
+async function provision(
+  context: ControllerContext,
+  wish: Wish,
+  placement: { preferredNodes: string[]; required: { segments: Record<string, string> }[] },
+): Promise<PxVolume> {
+  const leastBytes = wish.source === undefined ? 0 : sizeOf(wish.source);
+  const timeoutMs = wish.source === undefined ? pxTimeouts.changeMs : pxTimeouts.copyMs;
+  return context.px.CreateVolume(
+    {
+      name: wish.name,
+      spec: volumeSpec(wish, chooseSizeBytes(wish.range, leastBytes)),
+      preferred_nodes: placement.preferredNodes,
+      required: placement.required,
+      from_volume_id: wish.source?.id ?? '',
+    },
+    { timeoutMs },
+  );
+}
+
+function volumeSpec(wish: Wish, sizeBytes: number): VolumeSpec {
+  const { parameters, source } = wish;
+  return {
+    size_bytes: sizeBytes,
+    replicas: parameters.replicas ?? source?.spec?.replicas ?? 1,
+    io_priority: parameters.ioPriority ?? source?.spec?.io_priority ?? 'low',
+    fs: wish.fs,
+    // A copy keeps its source's block size: its file system was made for it.
+    block_size_bytes: source?.spec?.block_size_bytes ?? parameters.blockSizeBytes ?? 4096,
+    nodes: parameters.nodes ?? [],
+    zones: parameters.zones ?? [],
+    racks: parameters.racks ?? [],
+    regions: parameters.regions ?? [],
+    best_effort_location: parameters.bestEffortLocation ?? false,
+    group: parameters.group ?? '',
+    group_enforced: parameters.groupEnforced ?? false,
+    sticky: parameters.sticky ?? false,
+    no_discard: parameters.noDiscard ?? false,
+    queue_depth: parameters.queueDepth ?? 128,
+    labels: parameters.labels,
+    io_profile: parameters.ioProfile ?? 'auto',
+    aggregation_level: 1,
+  };
+}
+
+/**
+ * The class's `fs` overrides the claim's fsType. A copy keeps the file system
+ * that is in it, so only an explicit contradiction is refused.
+ */
+function chooseFs(
+  asked: FsChoice | undefined,
+  accesses: readonly Access[],
+  source: PxVolume | undefined,
+): FsChoice {
+  if (accesses[0]?.kind === 'block') return 'none';
+  if (asked === 'none') {
+    throw new PxError(
+      'invalid_argument',
+      'parameter "fs" has the value "none", and the volume is asked for with a file system; ' +
+        'allowed: ext4, xfs, or volumeMode Block',
+    );
+  }
+  const inSource = source?.spec?.fs;
+  if (inSource === 'ext4' || inSource === 'xfs') {
+    if (asked !== undefined && asked !== inSource) {
+      throw new PxError(
+        'invalid_argument',
+        `parameter "fs" has the value "${asked}", and the source holds ${inSource}; ` +
+          `allowed: ${inSource}`,
+      );
+    }
+    return inSource;
+  }
+  const named = accesses.map((access) => access.fsType).find((fsType) => fsType !== '');
+  return asked ?? (named === undefined || named === '' ? 'ext4' : named);
+}
+
+async function findSource(
+  context: ControllerContext,
+  source: VolumeContentSource__Output | null,
+): Promise<PxVolume | undefined> {
+  if (source === null) return undefined;
+  const wantsSnapshot = source.type === 'snapshot';
+  const id = wantsSnapshot ? source.snapshot?.snapshot_id : source.volume?.volume_id;
+  const volume = await findVolume(context.px, required(id ?? '', 'the id of the content source'));
+  if (volume === undefined || isSnapshot(volume) !== wantsSnapshot) {
+    throw new PxError('not_found', `there is no ${source.type ?? 'volume'} "${id}" to copy`);
+  }
+  return volume;
+}
+
+/** The volume of that name when it is what is asked for; refused when it is something else. */
+async function findExisting(context: ControllerContext, wish: Wish): Promise<PxVolume | undefined> {
+  const existing = await lookUpVolume(context.px, wish.name);
+  // A half-made one is for px-node to finish, which knows how far it came.
+  if (existing === undefined || existing.name !== wish.name || !isReady(existing)) return undefined;
+  const difference = differenceFrom(existing, wish);
+  if (difference === undefined) return existing;
+  throw new PxError('already_exists', `a volume "${wish.name}" exists with ${difference}`, {
+    id: existing.id,
+  });
+}
+
+function differenceFrom(existing: PxVolume, wish: Wish): string | undefined {
+  const { spec } = existing;
+  const { parameters, source } = wish;
+  if (existing.read_only) return 'read-only content: it is a snapshot';
+  if (!sizeWithin(sizeOf(existing), wish.range)) return `a size of ${sizeOf(existing)} bytes`;
+  if (existing.parent_id !== (source?.id ?? '')) {
+    return existing.parent_id === '' ? 'no source' : `the source "${existing.parent_id}"`;
+  }
+  if (spec?.fs !== wish.fs) return `fs ${spec?.fs}`;
+  if (source !== undefined) return undefined;
+  if (spec.replicas !== (parameters.replicas ?? 1)) return `repl ${spec.replicas}`;
+  if (spec.io_priority !== (parameters.ioPriority ?? 'low')) {
+    return `io_priority ${spec.io_priority}`;
+  }
+  const blockSizeBytes = parameters.blockSizeBytes ?? 4096;
+  return spec.block_size_bytes === blockSizeBytes
+    ? undefined
+    : `block_size ${spec.block_size_bytes}`;
+}

@@ -1,0 +1,128 @@
+import { mkdir, open, readFile, realpath, rmdir, stat, unlink } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { PxError } from '../../kernel/errors.js';
+import type { RunCommand } from '../../platform/run-command.js';
+import { parseMountInfo, type MountEntry } from './mountinfo.js';
+
+/** A mount may replay a journal of a large file system first. */
+const mountTimeoutMs = 120_000;
+/** An unmount writes back what is dirty. */
+const unmountTimeoutMs = 120_000;
+const statTimeoutMs = 10_000;
+/** A mount point can be covered several times, by calls that were cut off and repeated. */
+const mostLayers = 16;
+
+export type PathState =
+  | { readonly kind: 'missing' }
+  /** What a mount answers whose device is gone or whose file system has shut down. */
+  | { readonly kind: 'corrupted'; readonly code: string }
+  | { readonly kind: 'present'; readonly stats: Stats };
+
+const corruptedCodes = ['EIO', 'ENOTCONN', 'ESTALE', 'EHOSTDOWN', 'ESHUTDOWN', 'ENXIO', 'ENODEV'];
+
+/** Mounting and unmounting; what is mounted is asked of the kernel every time. */
+export class Mounter {
+  constructor(
+    private readonly run: RunCommand,
+    private readonly mountInfoPath = '/proc/self/mountinfo',
+  ) {}
+
+  async list(): Promise<MountEntry[]> {
+    return parseMountInfo(await readFile(this.mountInfoPath, 'utf8'));
+  }
+
+  /** The topmost mount on a path, undefined when it is no mount point. */
+  async at(path: string): Promise<MountEntry | undefined> {
+    const real = await this.realPath(path);
+    return (await this.list()).filter((entry) => entry.mountPoint === real).at(-1);
+  }
+
+  async mount(
+    device: string,
+    path: string,
+    fsType: string,
+    options: readonly string[],
+  ): Promise<void> {
+    const args = ['-t', fsType, ...(options.length > 0 ? ['-o', options.join(',')] : [])];
+    await this.run('mount', [...args, device, path], { timeoutMs: mountTimeoutMs });
+  }
+
+  async bind(source: string, target: string): Promise<void> {
+    await this.run('mount', ['--bind', source, target], { timeoutMs: mountTimeoutMs });
+  }
+
+  /** A bind takes its source's flags; only a remount of the bind makes it read-only. */
+  async makeBindReadOnly(target: string): Promise<void> {
+    await this.run('mount', ['-o', 'remount,bind,ro', target], { timeoutMs: mountTimeoutMs });
+  }
+
+  /** Takes away every layer on the path; succeeds when there is none. */
+  async unmount(path: string): Promise<void> {
+    await this.unmountWith([], path);
+  }
+
+  /**
+   * For a mount whose device is gone: it cannot write back anything, and
+   * processes that still sit in it must not keep the path.
+   */
+  async detach(path: string): Promise<void> {
+    await this.unmountWith(['-l'], path);
+  }
+
+  private async unmountWith(flags: readonly string[], path: string): Promise<void> {
+    const real = await this.realPath(path);
+    for (let layer = 0; layer < mostLayers; layer += 1) {
+      if ((await this.at(real)) === undefined) return;
+      await this.run('umount', [...flags, real], { timeoutMs: unmountTimeoutMs });
+    }
+    throw new PxError('internal', `"${path}" is still a mount point after ${mostLayers} unmounts`);
+  }
+
+  /** Bounded in time: a path on a device that no longer answers can block for good. */
+  async inspect(path: string): Promise<PathState> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () => reject(new PxError('unavailable', `"${path}" did not answer within 10 s`)),
+        statTimeoutMs,
+      );
+    });
+    try {
+      return { kind: 'present', stats: await Promise.race([stat(path), late]) };
+    } catch (thrown) {
+      const code = (thrown as NodeJS.ErrnoException).code ?? '';
+      if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'missing' };
+      if (corruptedCodes.includes(code)) return { kind: 'corrupted', code };
+      throw thrown;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await mkdir(path, { recursive: true, mode: 0o750 });
+  }
+
+  /** What a device node is bound onto. */
+  async makeFile(path: string): Promise<void> {
+    await this.makeDirectory(dirname(path));
+    await (await open(path, 'a', 0o640)).close();
+  }
+
+  /** Removes an empty directory or a file, never anything below: a mount could be there. */
+  async removeTarget(path: string): Promise<void> {
+    const state = await this.inspect(path);
+    if (state.kind !== 'present') return;
+    await (state.stats.isDirectory() ? rmdir(path) : unlink(path));
+  }
+
+  /** mountinfo has resolved paths; the last part is kept, as a broken mount resolves no further. */
+  private async realPath(path: string): Promise<string> {
+    try {
+      return join(await realpath(dirname(path)), basename(path));
+    } catch {
+      return path;
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/** One line of /proc/self/mountinfo: what the kernel says is mounted. */
+export interface MountEntry {
+  /** `major:minor` of the device behind the file system. */
+  readonly device: string;
+  /** The part of the file system that is mounted: `/`, or for a bind the source within it. */
+  readonly root: string;
+  readonly mountPoint: string;
+  /** This mount's own flags (ro for a read-only bind). */
+  readonly options: readonly string[];
+  readonly fsType: string;
+  /** The file system's flags, the same for all of its mounts. */
+  readonly superOptions: readonly string[];
+}
+
+/**
+ * Reads the format that proc(5) describes: after the mount's flags come any
+ * number of optional fields, ended by a lone dash.
+ */
+export function parseMountInfo(text: string): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of text.split('\n')) {
+    const [mount, filesystem] = splitAt(line, ' - ');
+    const [, , device, root, mountPoint, options] = mount.split(' ');
+    const [fsType, , superOptions] = filesystem.split(' ');
+    if (device === undefined || root === undefined || mountPoint === undefined) continue;
+    entries.push({
+      device,
+      root: unescape(root),
+      mountPoint: unescape(mountPoint),
+      options: (options ?? '').split(','),
+      fsType: fsType ?? '',
+      superOptions: (superOptions ?? '').split(','),
+    });
+  }
+  return entries;
+}
+
+function splitAt(line: string, separator: string): [string, string] {
+  const at = line.indexOf(separator);
+  return at < 0 ? [line, ''] : [line.slice(0, at), line.slice(at + separator.length)];
+}
+
+/** The kernel writes space, tab, newline and backslash in paths as three octal digits. */
+function unescape(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_match, digits: string) =>
+    String.fromCharCode(parseInt(digits, 8)),
+  );
+}

@@ -1,0 +1,145 @@
+import type { Volume__Output } from '../../gen/px/v1/Volume.js';
+import { PxError } from '../../kernel/errors.js';
+import type { Access } from '../capability.js';
+import type { BlockDevice } from '../mounts/block-device.js';
+import type { FsType } from '../mounts/filesystem.js';
+import type { MountEntry } from '../mounts/mountinfo.js';
+import { mergeMountOptions } from '../parameters/mount-options.js';
+import type { NodeContext } from './context.js';
+import { removeMount } from './published-mounts.js';
+
+export interface StageWish {
+  readonly volume: Volume__Output;
+  readonly device: BlockDevice;
+  readonly path: string;
+  readonly access: Access;
+  readonly readOnly: boolean;
+  readonly classMountOptions: readonly string[];
+  readonly formatOptions: readonly string[];
+}
+
+export async function stageFilesystem(context: NodeContext, wish: StageWish): Promise<void> {
+  const { mounter, filesystems } = context;
+  const { device, path } = wish;
+  const fsType = wantedFs(wish);
+  if (await isStaged(context, wish, fsType)) {
+    // The call before may have been cut off between the mount and the growth.
+    if (!wish.readOnly) await filesystems.grow(device.path, path, fsType);
+    return;
+  }
+  await prepareContent(context, wish, fsType);
+  await mounter.makeDirectory(path);
+  await mounter.mount(device.path, path, fsType, mountOptions(wish, fsType));
+  // A copy of a smaller volume brings a file system smaller than its device.
+  if (!wish.readOnly) await filesystems.grow(device.path, path, fsType);
+}
+
+/** The class's `fs`, which the volume keeps, overrides what the claim says. */
+function wantedFs(wish: StageWish): FsType {
+  const { volume, access } = wish;
+  const kept = volume.spec?.fs;
+  if (kept === 'ext4' || kept === 'xfs') return kept;
+  return access.fsType === '' ? 'ext4' : access.fsType;
+}
+
+/**
+ * Whether exactly this is mounted already. What is left of another device (the
+ * node died, the volume came back under another number) or of a file system
+ * that has shut down is taken away, so that the mount is made anew.
+ */
+async function isStaged(context: NodeContext, wish: StageWish, fsType: FsType): Promise<boolean> {
+  const { mounter, logger } = context;
+  const entry = await mounter.at(wish.path);
+  if (entry === undefined) return false;
+  const state = await mounter.inspect(wish.path);
+  const healthy =
+    state.kind === 'present' && entry.device === wish.device.number && !hasFailed(entry, wish);
+  if (!healthy) {
+    logger.warn('a stale mount is replaced', { path: wish.path, was: entry.device });
+    await removeMount(context, wish.path);
+    return false;
+  }
+  if (entry.fsType !== fsType) {
+    throw new PxError(
+      'already_exists',
+      `volume "${wish.volume.id}" is staged with ${entry.fsType}, not ${fsType}`,
+    );
+  }
+  const isReadOnly = entry.options.includes('ro');
+  if (isReadOnly === wish.readOnly) return true;
+  throw new PxError(
+    'already_exists',
+    `volume "${wish.volume.id}" is staged ${isReadOnly ? 'read-only' : 'for writing'}`,
+  );
+}
+
+/** A file system that met an I/O error turns itself read-only; the mount's own flags stay. */
+function hasFailed(entry: MountEntry, wish: StageWish): boolean {
+  const { superOptions } = entry;
+  const stopped = superOptions.includes('ro') || superOptions.includes('emergency_ro');
+  return !wish.readOnly && stopped && !entry.options.includes('ro');
+}
+
+async function prepareContent(
+  context: NodeContext,
+  wish: StageWish,
+  fsType: FsType,
+): Promise<void> {
+  const { filesystems, logger } = context;
+  const { volume, device } = wish;
+  const content = await filesystems.probe(device);
+  switch (content.kind) {
+    case 'filesystem':
+      if (content.fsType !== fsType) {
+        throw new PxError(
+          'device_in_use',
+          `volume "${volume.id}" holds ${content.fsType} and is asked for as ${fsType}; ` +
+            'it is left as it is',
+        );
+      }
+      if (!device.readOnly) await filesystems.check(device, fsType);
+      return;
+    case 'foreign':
+      throw new PxError(
+        'device_in_use',
+        `volume "${volume.id}" holds ${content.what}; it is left as it is`,
+      );
+    case 'empty':
+    case 'unfinished':
+      refuseFormat(wish);
+      logger.info('formatting', { volume: volume.id, device: device.path, fsType });
+      await filesystems.format(device, fsType, wish.formatOptions);
+  }
+}
+
+/** Data without a signature is data: a raw volume is never formatted, however empty it looks. */
+function refuseFormat(wish: StageWish): void {
+  const { volume } = wish;
+  const why =
+    volume.spec?.fs === 'none'
+      ? 'it was made as raw block'
+      : wish.readOnly
+        ? 'it is asked for read-only'
+        : undefined;
+  if (why === undefined) return;
+  throw new PxError(
+    'failed_precondition',
+    `volume "${volume.id}" has no file system and gets none: ${why}`,
+  );
+}
+
+function mountOptions(wish: StageWish, fsType: FsType): string[] {
+  const { volume, device } = wish;
+  const ours = [
+    // Space that is deleted goes back to the pool, unless the class says no.
+    volume.spec?.no_discard === true ? 'nodiscard' : 'discard',
+    // A clone or a snapshot has the uuid of its source, which may be mounted here too.
+    ...(fsType === 'xfs' ? ['nouuid'] : ['errors=remount-ro']),
+  ];
+  const forced = [
+    ...(wish.readOnly ? ['ro'] : []),
+    // A journal cannot be replayed on a device that refuses writes.
+    ...(device.readOnly ? [fsType === 'xfs' ? 'norecovery' : 'noload'] : []),
+  ];
+  return mergeMountOptions(ours, wish.classMountOptions, wish.access.mountFlags, forced);
+}
