@@ -48,13 +48,7 @@ export function startCsiServer(options: CsiServerOptions): Promise<RunningServer
   ];
   if (mode !== 'node') {
     const handlers = controllerHandlers({ px, topology, locks: new VolumeLocks() });
-    services.push(
-      unaryService<Omit<ControllerDefinition, 'ControllerModifyVolume'>>(
-        Controller.service,
-        handlers,
-        logger,
-      ),
-    );
+    services.push(unaryService<ControllerDefinition>(Controller.service, handlers, logger));
   }
   if (mode !== 'controller') {
     const handlers = nodeHandlers({

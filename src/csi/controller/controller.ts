@@ -1,5 +1,6 @@
 import type { ControllerDefinition } from '../../gen/csi/v1/Controller.js';
 import type { _csi_v1_ControllerServiceCapability_RPC_Type as RpcType } from '../../gen/csi/v1/ControllerServiceCapability.js';
+import { PxError } from '../../kernel/errors.js';
 import type { UnaryHandlers } from '../../platform/grpc-server.js';
 import { capacityHandlers } from './capacity.js';
 import type { ControllerContext } from './context.js';
@@ -11,9 +12,7 @@ import { publishHandlers } from './publish.js';
 import { snapshotHandlers } from './snapshots.js';
 import { validateCapabilities } from './validate.js';
 
-export type ControllerHandlers = UnaryHandlers<
-  Omit<ControllerDefinition, 'ControllerModifyVolume'>
->;
+export type ControllerHandlers = UnaryHandlers<ControllerDefinition>;
 
 const capabilities: readonly RpcType[] = [
   'CREATE_DELETE_VOLUME',
@@ -44,6 +43,9 @@ export function controllerHandlers(context: ControllerContext): ControllerHandle
     DeleteVolume: (request) => deleteVolume(context, request),
     ControllerExpandVolume: (request) => expandVolume(context, request),
     ValidateVolumeCapabilities: (request) => validateCapabilities(context, request),
+    ControllerModifyVolume: () => {
+      throw new PxError('unimplemented', 'no parameter of a volume can be changed');
+    },
     ...publishHandlers(context),
     ...listHandlers(context),
     ...capacityHandlers(context),

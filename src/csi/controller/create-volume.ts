@@ -137,7 +137,7 @@ function chooseFs(
     return inSource;
   }
   const named = accesses.map((access) => access.fsType).find((fsType) => fsType !== '');
-  return asked ?? (named === undefined || named === '' ? 'ext4' : named);
+  return asked ?? named ?? 'ext4';
 }
 
 async function findSource(

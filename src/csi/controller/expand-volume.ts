@@ -19,7 +19,7 @@ export async function expandVolume(
     if (volume.read_only) {
       throw new PxError('failed_precondition', `"${id}" is a snapshot and cannot grow`);
     }
-    const isRaw = request.volume_capability?.block != null || volume.spec?.fs === 'none';
+    const isRaw = (request.volume_capability?.block ?? null) !== null || volume.spec?.fs === 'none';
     const currentBytes = sizeOf(volume);
     // A repeated call finds the work done; the file system may still have to follow.
     if (sizeWithin(currentBytes, range)) {

@@ -61,7 +61,7 @@ const parsers: Readonly<Record<string, Parser>> = {
     into.replicas = parseInteger(key, value, 1, 5);
   },
   fs: (key, value, into) => {
-    into.fs = parseChoice(key, value, { ext4: 'ext4', xfs: 'xfs', none: 'none' });
+    into.fs = parseChoice<FsChoice>(key, value, { ext4: 'ext4', xfs: 'xfs', none: 'none' });
   },
   block_size: (key, value, into) => {
     const bytes = parseBytes(key, value);
@@ -72,7 +72,7 @@ const parsers: Readonly<Record<string, Parser>> = {
   priority_io: parsePriority,
   io_profile: (key, value, into) => {
     // The other profiles change how writes are gathered; none of that exists yet.
-    into.ioProfile = parseChoice(key, value, { auto: 'auto', none: 'none' });
+    into.ioProfile = parseChoice<'auto' | 'none'>(key, value, { auto: 'auto', none: 'none' });
   },
   aggregation_level: (key, value) => {
     if (!['1', 'auto'].includes(value.trim().toLowerCase())) {
