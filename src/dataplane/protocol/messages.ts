@@ -48,8 +48,12 @@ export type ControlMessage =
   | { readonly type: 'hash'; readonly offset: number; readonly length: number }
   /** These chunks are equal and stable on every replica: forget their marks. */
   | { readonly type: 'clear_marks'; readonly chunks: Uint8Array }
-  /** The content is whole as of now: durably forget `lossy` and `blank`. */
-  | { readonly type: 'admit' }
+  /**
+   * The content is whole as of now: durably forget `lossy` and `blank`, and add
+   * these marks to the replica's own, because another replica that is out may
+   * miss chunks that this one never had to write.
+   */
+  | { readonly type: 'admit'; readonly marks: Uint8Array }
   | { readonly type: 'resize'; readonly sizeBytes: number }
   /**
    * Copies this replica's present content (reflink) into the replica

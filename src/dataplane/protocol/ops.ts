@@ -21,16 +21,24 @@ export const Status = {
 /** The largest payload of one read or write; longer requests are split by the frontend. */
 export const maxIoBytes = 1024 * 1024;
 
-/** Dirty marks cover chunks of this size: one bit each, durable before the first write. */
-export const chunkBytes = 4 * 1024 * 1024;
+/** The sizes that the protocol works in; the simulation uses tiny ones. */
+export interface Geometry {
+  /** Dirty marks cover chunks of this size: one bit each, durable before the first write. */
+  readonly chunkBytes: number;
+  /** Resync compares and copies blocks of this size; divides `chunkBytes`. */
+  readonly hashBlockBytes: number;
+  /** The largest range of one `hash` message: it bounds how long an I/O thread is busy. */
+  readonly maxHashBytes: number;
+}
 
-/** Resync compares and copies blocks of this size. */
-export const hashBlockBytes = 64 * 1024;
+export const productionGeometry: Geometry = {
+  chunkBytes: 4 * 1024 * 1024,
+  hashBlockBytes: 64 * 1024,
+  maxHashBytes: 1024 * 1024,
+};
 
+/** SHA-256, but for a block of nothing but zeroes, whose digest is all zero bytes by convention. */
 export const digestBytes = 32;
-
-/** The largest range of one `hash` message: what keeps an I/O thread busy at most. */
-export const maxHashBytes = 1024 * 1024;
 
 /**
  * The requests in flight on one I/O thread. A slot is an index; its payload is

@@ -64,21 +64,33 @@ export interface CoordinatorHost {
  */
 export interface ReplicaStore {
   readonly meta: ReplicaMeta;
-  /** The durable dirty marks as of opening; the replica changes them in place. */
+  /**
+   * The durable dirty marks as of opening; the replica changes them in place.
+   * At least one bit a chunk; `saveMeta` with a larger size grows it at once.
+   */
   readonly marks: Uint8Array;
   /** Memory that survives the process but not the machine; null when it was lost. */
   readonly scratch: Float64Array;
   readonly scratchIntact: boolean;
-  /** True when the machine has restarted since the store was last open. */
+  /**
+   * True when the machine has restarted since `saveMeta` was last called: only
+   * `saveMeta` records the boot, so that the loss is noticed until it is noted.
+   */
   readonly powerLost: boolean;
 
   write(address: number, offset: number, length: number): number;
   read(address: number, offset: number, length: number): number;
   zero(offset: number, length: number): number;
-  /** Digests of `hashBlockBytes` blocks, or an errno. A hole's digest may be computed without reading. */
+  /**
+   * Digests of `hashBlockBytes` blocks (the volume's last may be short), or an
+   * errno. An all-zero block, hole or not, has a digest of `digestBytes` zero bytes.
+   */
   hash(offset: number, length: number): Uint8Array | number;
 
-  /** Makes every write answered before this call durable. */
+  /**
+   * Makes every write answered before this call durable, also those of an
+   * earlier process: after opening, everything counts as not yet synced.
+   */
   sync(ticket: number): void;
   /** Makes the marks, as they are now, durable. */
   saveMarks(ticket: number): void;

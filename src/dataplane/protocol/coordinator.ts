@@ -1,0 +1,531 @@
+import type { VolumeRecord } from '../../kernel/volume-record.js';
+import { bitmapBytes, resized } from './bitmap.js';
+import { Cleaner } from './cleaner.js';
+import type { CheckResult, CoordinatorOptions, CoordinatorStatus } from './coordinator-types.js';
+import { CoordinatorCore } from './core.js';
+import { InternalIo } from './internal-io.js';
+import { IoPath } from './io-path.js';
+import { Link } from './link.js';
+import { Membership } from './membership.js';
+import type { ControlReply, HelloReply } from './messages.js';
+import { Status } from './ops.js';
+import type { SlotTable } from './ops.js';
+import type { PlantedFaults } from './planted-faults.js';
+import { noFaults } from './planted-faults.js';
+import type {
+  Clock,
+  CoordinatorEvents,
+  CoordinatorHost,
+  LinkFactory,
+  RecordOutcome,
+} from './ports.js';
+import { RangeCopier } from './range-copier.js';
+import { Recovery } from './recovery.js';
+import type { ResyncProgress } from './resync.js';
+import { Resync } from './resync.js';
+import { VolumeOps } from './volume-ops.js';
+
+export interface CoordinatorDeps {
+  readonly clusterId: string;
+  readonly volumeId: string;
+  readonly nodeId: string;
+  /** The name under which this coordinator attached: `attachToken` of the record. */
+  readonly token: string;
+  readonly slots: SlotTable;
+  readonly clock: Clock;
+  readonly links: LinkFactory;
+  readonly host: CoordinatorHost;
+  readonly options: CoordinatorOptions;
+  /** The process that held the epoch before ours ran on this node and is gone. */
+  readonly previousOwnerDead: boolean;
+}
+
+/** Our clock may run this much slower than a replica's before its lease is misjudged. */
+const leaseSafety = 0.9;
+const reopenInSyncMs = 100;
+const reopenOutMs = 1000;
+
+/**
+ * The coordinator of one volume: orders its I/O, keeps its replicas equal, and
+ * decides with etcd who counts as in sync. One lives in the cluster at a time;
+ * a second one that believes so is fenced by the replicas.
+ *
+ * It only wires its parts together. A request's way is in `io-path.ts`; what
+ * happens before the first is in `recovery.ts`; who is in sync in
+ * `membership.ts`; coming back in `resync.ts`.
+ */
+export class Coordinator implements CoordinatorEvents {
+  private readonly core: CoordinatorCore;
+  private readonly io: IoPath;
+  private readonly internal: InternalIo;
+  private readonly membership: Membership;
+  private readonly copier: RangeCopier;
+  private readonly recovery: Recovery;
+  private readonly cleaner: Cleaner;
+  private readonly ops: VolumeOps;
+  private readonly faults: PlantedFaults;
+  private readonly resyncs = new Map<Link, Resync>();
+  private record: VolumeRecord | undefined;
+  private waitingRepairs: (() => void)[] = [];
+  private resyncWindowAt = -Infinity;
+  private resyncWindowBytes = 0;
+  private resyncPaused = false;
+  private ended: (() => void) | undefined;
+
+  constructor(private readonly deps: CoordinatorDeps) {
+    const { volumeId, nodeId, slots, clock, host, options } = deps;
+    this.faults = options.faults ?? noFaults;
+    this.core = new CoordinatorCore(volumeId, nodeId, slots, clock, host, options);
+    this.io = new IoPath(this.core, this.faults);
+    this.internal = new InternalIo(this.core);
+    this.copier = new RangeCopier(this.core, this.internal, this.faults);
+    const events = {
+      dropLink: (link: Link, reason: string) => this.dropLink(link, reason),
+      fenced: (reason: string) => this.fence(reason),
+      membershipChanged: () => this.afterChange(),
+    };
+    this.membership = new Membership(this.core, this.io, events, () => this.epoch);
+    this.recovery = new Recovery(this.core, this.membership, this.copier, this.faults, () =>
+      this.serve(),
+    );
+    this.cleaner = new Cleaner(this.core, this.io, this.internal);
+    this.ops = new VolumeOps(this.core, this.io, this.internal, this.cleaner);
+    this.io.membership = {
+      dismiss: (link, reason) => this.membership.dismiss(link, reason),
+      fenced: (reason) => this.fence(reason),
+      repair: (offset, length, done) => this.repair(offset, length, done),
+    };
+  }
+
+  get epoch(): number {
+    return this.record?.epoch ?? 0;
+  }
+
+  get stats(): IoPath['stats'] {
+    return this.io.stats;
+  }
+
+  get inFlight(): number {
+    return this.io.inFlight;
+  }
+
+  /** Begins with the record as our own `attach` left it in etcd. */
+  start(record: VolumeRecord): void {
+    this.record = record;
+    this.setSize(record.sizeBytes);
+    const now = this.core.clock.now();
+    this.core.links = record.replicas.map((replica, index) => {
+      const port = this.deps.links.create(index, replica.nodeId, replica.id);
+      const local = replica.nodeId === this.deps.nodeId;
+      return new Link(index, replica.id, replica.nodeId, local, port, replica.state, now);
+    });
+    this.recovery.begin();
+    for (const link of this.core.links) this.open(link);
+  }
+
+  submit(slot: number): void {
+    this.io.submit(slot);
+  }
+
+  onHello(index: number, reply: HelloReply): void {
+    const link = this.core.links[index];
+    if (this.over || link.state !== 'opening') return;
+    if (!reply.ok) {
+      if (reply.code === 'fenced' && reply.epoch >= this.epoch) this.fence(reply.message);
+      else this.onLinkDown(index, `${reply.code}: ${reply.message}`);
+      return;
+    }
+    link.state = 'up';
+    link.hello = reply;
+    const mayLead = this.recovery.allLossy && link.guardsReads && this.core.phase !== 'serving';
+    link.doubtful = (reply.lossy || reply.blank) && !mayLead;
+    link.heartbeatSentAt = -Infinity;
+    const now = this.core.clock.now();
+    this.recovery.leaseOverAt = Math.max(
+      this.recovery.leaseOverAt,
+      now + reply.leaseRemainingMs / leaseSafety,
+    );
+    if (reply.sizeBytes < this.core.sizeBytes) {
+      this.ops.resize([link], this.core.sizeBytes, () => undefined);
+    }
+    this.heartbeat(link, now);
+    if (this.core.phase === 'serving') this.welcome(link);
+    else this.recovery.decide();
+    this.core.host.stateChanged();
+  }
+
+  onReply(index: number, slot: number, status: number): void {
+    const link = this.core.links[index];
+    if (this.internal.owns(slot)) {
+      if (status === Status.fenced) this.fence(`replica ${link.replicaId} obeys a newer epoch`);
+      else this.internal.onReply(link, slot, status);
+      return;
+    }
+    this.io.onReply(link, slot, status);
+  }
+
+  onControlReply(index: number, tag: number, reply: ControlReply): void {
+    const link = this.core.links[index];
+    if (reply.status === Status.fenced) this.fence(`replica ${link.replicaId} obeys a newer epoch`);
+    else this.core.onControlReply(link, tag, reply);
+  }
+
+  onLinkDown(index: number, reason: string): void {
+    const link = this.core.links[index];
+    if (this.over || link.state === 'down') return;
+    this.dropLink(link, reason);
+    if (this.core.phase !== 'serving') this.recovery.decide();
+    else this.afterChange();
+  }
+
+  onRecord(outcome: RecordOutcome): void {
+    if (this.ended !== undefined && outcome.change.type === 'detach') {
+      this.close();
+      return;
+    }
+    if (this.over) return;
+    if (outcome.record !== undefined) this.record = outcome.record;
+    this.membership.onRecord(outcome);
+  }
+
+  /** A hint from the watch: etcd may know more than we do. */
+  onRecordChanged(record: VolumeRecord): void {
+    if (this.over || this.record === undefined) return;
+    if (record.epoch > this.record.epoch) this.fence('the volume was attached elsewhere');
+  }
+
+  nextDeadline(): number {
+    if (this.over) return Infinity;
+    let deadline = Math.min(this.recovery.nextDeadline(), this.cleaner.nextDeadline());
+    const { heartbeatMs, replicaTimeoutMs } = this.core.options;
+    for (const link of this.core.links) {
+      if (link.up) deadline = Math.min(deadline, this.heartbeatDue(link, heartbeatMs));
+      else if (link.state === 'down') {
+        if (link.role !== 'leaving') deadline = Math.min(deadline, link.nextOpenAt);
+      } else deadline = Math.min(deadline, link.openedAt + replicaTimeoutMs);
+    }
+    if (this.internal.isHungry) deadline = Math.min(deadline, this.core.clock.now() + 5);
+    if (this.resyncPaused) deadline = Math.min(deadline, this.resyncWindowAt + 100);
+    return deadline;
+  }
+
+  tick(now: number): void {
+    if (this.over) return;
+    const { heartbeatMs, replicaTimeoutMs } = this.core.options;
+    for (const link of this.core.links) {
+      const due = now - link.heartbeatSentAt >= heartbeatMs && this.ended === undefined;
+      if (link.up && due) this.heartbeat(link, now);
+      if (link.state === 'down' && link.role !== 'leaving' && now >= link.nextOpenAt) {
+        this.open(link);
+      }
+      if (link.state === 'opening' && now - link.openedAt >= replicaTimeoutMs) {
+        this.onLinkDown(link.index, 'no answer to hello');
+      }
+    }
+    this.dropOverdue(now);
+    this.internal.retry();
+    if (this.core.phase === 'serving') this.tickServing(now);
+    else this.recovery.decide();
+  }
+
+  /** See `VolumeOps.copyTo`. Refused unless serving. */
+  copyTo(
+    targetVolumeId: string,
+    replicas: ReadonlyMap<string, string>,
+    done: (status: number, copied: readonly string[]) => void,
+  ): void {
+    if (this.core.phase !== 'serving') return done(Status.ioError, []);
+    this.ops.copyTo(targetVolumeId, replicas, done);
+  }
+
+  /**
+   * Puts another volume's content into this one, which has no frontend. All
+   * replicas but one are taken out first and compared against it afterwards,
+   * so that a crash at any moment leaves the old content or the new.
+   */
+  restoreFrom(sourceVolumeId: string, done: (status: number) => void): void {
+    if (this.core.phase !== 'serving') return done(Status.ioError);
+    const [keep, ...others] = this.core.inSyncUp();
+    if (keep === undefined) return done(Status.ioError);
+    this.restore = { keep, sourceVolumeId, done };
+    for (const link of others) this.membership.dismiss(link, 'its content is being replaced');
+    this.afterChange();
+  }
+
+  /** The record has grown: tells the replicas, then allows I/O up to the new size. */
+  resize(sizeBytes: number, done: (status: number) => void): void {
+    if (sizeBytes < this.core.sizeBytes) return done(Status.invalid);
+    this.ops.resize(this.core.links, sizeBytes, () => {
+      this.setSize(sizeBytes);
+      done(Status.ok);
+    });
+  }
+
+  check(done: (result: CheckResult) => void): void {
+    if (this.core.phase !== 'serving') {
+      done({ status: Status.ioError, bytesCompared: 0, replicas: [], differences: [] });
+      return;
+    }
+    this.ops.check(done);
+  }
+
+  /** The frontends are closed: makes everything stable, gives the epoch back, then calls back. */
+  detach(force: boolean, done: () => void): void {
+    if (this.over) return done();
+    this.ended = done;
+    const giveBack = (): void => {
+      if (this.over) return;
+      this.core.host.requestChange({ type: 'detach', epoch: this.epoch });
+    };
+    if (force || this.core.phase !== 'serving') giveBack();
+    else this.ops.quiesce(giveBack);
+  }
+
+  status(): CoordinatorStatus {
+    return {
+      phase: this.core.phase,
+      reason: this.waitsFor(),
+      replicas: this.core.links.map((link) => {
+        const progress: ResyncProgress | undefined = this.resyncs.get(link)?.progress;
+        const joining = link.role === 'joining' || link.role === 'adding';
+        return {
+          replicaId: link.replicaId,
+          nodeId: link.nodeId,
+          state: joining ? 'resync' : link.role === 'out' ? 'out' : 'in_sync',
+          connected: link.up,
+          reason: link.reason,
+          resyncBytesDone: progress?.bytesDone ?? 0,
+          resyncBytesTotal: progress?.bytesTotal ?? 0,
+          resyncBytesCopied: progress?.bytesCopied ?? 0,
+        };
+      }),
+    };
+  }
+
+  private restore:
+    { keep: Link; sourceVolumeId: string; done: (status: number) => void } | undefined;
+
+  private waitsFor(): string {
+    if (this.core.phase !== 'serving' || this.core.inSyncUp().length > 0) return this.core.reason;
+    const names = this.core.inSync().map((link) => link.nodeId);
+    return `waits for the in-sync replicas on ${names.join(', ')}`;
+  }
+
+  /** A volume that is being detached asks for no more leases. */
+  private heartbeatDue(link: Link, heartbeatMs: number): number {
+    return this.ended === undefined ? link.heartbeatSentAt + heartbeatMs : Infinity;
+  }
+
+  private get over(): boolean {
+    return this.core.phase === 'fenced' || this.core.phase === 'closed';
+  }
+
+  private setSize(sizeBytes: number): void {
+    this.core.sizeBytes = sizeBytes;
+    const bytes = bitmapBytes(sizeBytes, this.core.options.geometry.chunkBytes);
+    this.core.marks = resized(this.core.marks, bytes);
+    this.core.touched = resized(this.core.touched, bytes);
+  }
+
+  private open(link: Link): void {
+    link.state = 'opening';
+    link.openedAt = this.core.clock.now();
+    link.port.open({
+      clusterId: this.deps.clusterId,
+      volumeId: this.deps.volumeId,
+      replicaId: link.replicaId,
+      epoch: this.epoch,
+      token: this.deps.token,
+      leaseMs: this.core.options.leaseMs,
+      previousOwnerDead: this.deps.previousOwnerDead,
+    });
+  }
+
+  private serve(): void {
+    this.core.setPhase('serving', '');
+    for (const link of this.core.links) if (link.up) this.welcome(link);
+    this.io.pump();
+  }
+
+  /** A replica is there while the volume is served. */
+  private welcome(link: Link): void {
+    if (link.role === 'out') {
+      this.join(link);
+      return;
+    }
+    if (link.role === 'in_sync' && link.doubtful) {
+      this.membership.dismiss(link, 'lost power with writes unflushed');
+      // Nobody else can carry on now; it is asked again later, and not trusted meanwhile.
+      if (link.state !== 'down') this.dropLink(link, 'lost power with writes unflushed');
+      return;
+    }
+    this.io.resend(link);
+    this.membership.evaluate();
+    this.io.resettle();
+    this.goOnRepairing();
+    this.io.pump();
+  }
+
+  private join(link: Link): void {
+    if (this.core.inSyncUp().length === 0 || this.ended !== undefined) return;
+    link.role = 'joining';
+    link.reason = '';
+    const { core, io, internal, copier, membership, faults } = this;
+    const resync = new Resync(core, io, internal, copier, membership, faults, link);
+    this.resyncs.set(link, resync);
+    resync.advance();
+  }
+
+  private dropLink(link: Link, reason: string): void {
+    if (link.state === 'down') return;
+    const now = this.core.clock.now();
+    link.state = 'down';
+    link.reason = reason;
+    link.downSince = now;
+    link.leaseUntil = -Infinity;
+    link.nextOpenAt = now + (link.role === 'in_sync' ? reopenInSyncMs : reopenOutMs);
+    link.port.close();
+    this.resyncs.get(link)?.cancel();
+    this.resyncs.delete(link);
+    this.membership.onLinkDown(link);
+    this.core.failControls(link);
+    this.internal.onLinkDown(link);
+    this.io.onLinkDown(link);
+    this.core.host.stateChanged();
+  }
+
+  /** Roles or links have changed: what waited for that goes on. */
+  private afterChange(): void {
+    if (this.over) return;
+    if (this.core.phase !== 'serving') {
+      this.recovery.decide();
+      return;
+    }
+    this.membership.evaluate();
+    for (const link of this.core.links) {
+      if (link.role === 'in_sync') {
+        this.resyncs.delete(link);
+      } else if (link.role === 'out' && link.up) this.join(link);
+    }
+    this.goOnRestoring();
+    this.goOnRepairing();
+    this.io.resettle();
+    this.io.pump();
+  }
+
+  private goOnRestoring(): void {
+    const { restore } = this;
+    if (restore === undefined || this.membership.busy) return;
+    if (this.core.inSync().some((link) => link !== restore.keep)) return;
+    this.restore = undefined;
+    this.ops.restoreFrom(restore.sourceVolumeId, restore.done);
+  }
+
+  private heartbeat(link: Link, now: number): void {
+    link.heartbeatSentAt = now;
+    const message = { type: 'heartbeat', completedSeq: this.io.completedSeq } as const;
+    this.core.control(link, message, this.core.options.replicaTimeoutMs, (reply) => {
+      if (!link.up) return;
+      if (reply.status !== Status.ok) {
+        this.membership.dismiss(link, `its store failed with errno ${reply.status}`);
+        return;
+      }
+      link.leaseUntil = Math.max(link.leaseUntil, now + this.core.options.leaseMs * leaseSafety);
+      link.roundTripMs = this.core.clock.now() - now;
+      this.io.pump();
+    });
+  }
+
+  private dropOverdue(now: number): void {
+    const overdue = this.core.overdueControl(now) ?? this.io.overdue(now);
+    if (overdue === undefined || !overdue.up) return;
+    const reason = `owed an answer for more than ${this.core.options.replicaTimeoutMs} ms`;
+    this.membership.dismiss(overdue, reason);
+    if (overdue.up) this.onLinkDown(overdue.index, reason);
+  }
+
+  private tickServing(now: number): void {
+    const { replicaTimeoutMs } = this.core.options;
+    for (const link of this.core.links) {
+      const away = link.role === 'in_sync' && !link.up && now - link.downSince >= replicaTimeoutMs;
+      if (away) this.membership.dismiss(link, link.reason || 'did not come back in time');
+    }
+    this.throttle(now);
+    this.cleaner.tick(now);
+  }
+
+  /** Lets resync copy so much in each tenth of a second. */
+  private throttle(now: number): void {
+    if (this.resyncs.size === 0) return;
+    let done = 0;
+    for (const resync of this.resyncs.values()) done += resync.progress.bytesDone;
+    if (now - this.resyncWindowAt >= 100) {
+      this.resyncWindowAt = now;
+      this.resyncWindowBytes = done;
+    }
+    const paused = done - this.resyncWindowBytes > this.core.options.resyncBytesPerSecond / 10;
+    this.resyncPaused = paused;
+    for (const resync of [...this.resyncs.values()]) resync.pause(paused);
+  }
+
+  /** A request failed on every in-sync replica, perhaps half done: one of them leads. */
+  private repair(offset: number, length: number, done: () => void): void {
+    const { hashBlockBytes, maxHashBytes } = this.core.options.geometry;
+    const end = Math.min(
+      Math.ceil((offset + length) / hashBlockBytes) * hashBlockBytes,
+      this.core.sizeBytes,
+    );
+    const next = (at: number): void => {
+      // One that is away must be made equal as well, or be taken out first.
+      if (!this.over && this.core.inSync().some((link) => !link.up)) {
+        this.waitingRepairs.push(() => next(at));
+        return;
+      }
+      const [source, ...targets] = this.core.inSyncUp();
+      if (this.over || at >= end || source === undefined || targets.length === 0) return done();
+      const size = Math.min(maxHashBytes, end - at);
+      this.copier.copy(source, targets, at, size, (result) => {
+        if (result.failed === undefined) return next(at + size);
+        this.membership.dismiss(result.failed, 'could not be made equal after a failed request');
+        next(at);
+      });
+    };
+    next(Math.floor(offset / hashBlockBytes) * hashBlockBytes);
+  }
+
+  private goOnRepairing(): void {
+    const repairs = this.waitingRepairs;
+    this.waitingRepairs = [];
+    for (const repair of repairs) repair();
+  }
+
+  private fence(reason: string): void {
+    if (this.over) return;
+    this.core.setPhase('fenced', reason);
+    this.shutDown();
+  }
+
+  private close(): void {
+    if (this.over) return;
+    this.core.setPhase('closed', 'detached');
+    this.shutDown();
+  }
+
+  private shutDown(): void {
+    for (const resync of this.resyncs.values()) resync.cancel();
+    this.resyncs.clear();
+    for (const link of this.core.links) {
+      link.state = 'down';
+      link.port.close();
+    }
+    this.copier.cancelAll();
+    this.internal.abandon();
+    this.waitingRepairs = [];
+    this.io.failAll();
+    this.restore?.done(Status.fenced);
+    this.restore = undefined;
+    const { ended } = this;
+    this.ended = undefined;
+    ended?.();
+  }
+}
