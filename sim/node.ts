@@ -1,0 +1,185 @@
+import { RecordUpdater } from '../src/dataplane/protocol/record-updater.js';
+import type { PlantedFaults } from '../src/dataplane/protocol/planted-faults.js';
+import type { ReplicaMeta } from '../src/dataplane/protocol/ports.js';
+import { Replica } from '../src/dataplane/protocol/replica.js';
+import type { Attachment } from './attachment.js';
+import { calmDisk, ReplicaDisk, SimStore, type DiskMood } from './disk.js';
+import { geometry, volumeId } from './geometry.js';
+import type { SimKv } from './kv.js';
+import type { Connection, Endpoint, Network } from './network.js';
+import { Executor, MachineClock } from './process.js';
+import type { Random } from './random.js';
+import { ReplicaServer } from './replica-server.js';
+import type { Scheduler } from './scheduler.js';
+import { SimSlots } from './slots.js';
+
+/** What all nodes of a run share. */
+export interface NodeEnvironment {
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly network: Network;
+  readonly kv: SimKv;
+  readonly leaseMs: number;
+  readonly faults: PlantedFaults;
+  trace(text: () => string): void;
+  admitted(replicaId: string): void;
+  powerCut(replicaId: string): void;
+}
+
+const slotCount = 160;
+
+/** A machine: its clock and its disk outlive its processes, and a power cut. */
+export class SimNode {
+  readonly clock: MachineClock;
+  readonly mood: DiskMood = calmDisk();
+  readonly disks = new Map<string, ReplicaDisk>();
+  poweredOn = true;
+  /** The disk has reported a failed sync: the replica's process refuses to go on. */
+  syncFailed = false;
+  process: EngineProcess | null = null;
+
+  constructor(
+    readonly env: NodeEnvironment,
+    readonly index: number,
+    readonly replicaId: string | null,
+    sizeBytes: number,
+    meta: Omit<ReplicaMeta, 'replicaId' | 'sizeBytes'>,
+  ) {
+    const { random, scheduler } = env;
+    // Clocks of real machines differ by less than a thousandth.
+    this.clock = new MachineClock(
+      scheduler,
+      random.between(0.9995, 1.0005),
+      random.between(1000, 100000),
+    );
+    if (replicaId !== null) {
+      const disk = new ReplicaDisk(random, { ...meta, replicaId, sizeBytes });
+      this.disks.set(diskKey(volumeId, replicaId), disk);
+    }
+    this.startProcess();
+  }
+
+  get name(): string {
+    return `n${this.index}`;
+  }
+
+  /** The volume's replica here. */
+  get disk(): ReplicaDisk | undefined {
+    return this.replicaId === null
+      ? undefined
+      : this.disks.get(diskKey(volumeId, this.replicaId));
+  }
+
+  startProcess(): void {
+    if (!this.poweredOn || this.process !== null) return;
+    this.env.trace(() => `${this.name}: the engine starts`);
+    this.process = new EngineProcess(this);
+  }
+
+  crashProcess(): void {
+    const { process } = this;
+    if (process === null) return;
+    this.env.trace(() => `${this.name}: the engine crashes`);
+    process.die();
+    this.process = null;
+    for (const disk of this.disks.values()) disk.crashProcess();
+    this.env.network.processDied(this.index);
+  }
+
+  cutPower(lossChance: number): void {
+    if (!this.poweredOn) return;
+    this.env.trace(() => `${this.name}: power cut (loses ${lossChance.toFixed(2)})`);
+    this.process?.die();
+    this.process = null;
+    this.poweredOn = false;
+    for (const disk of this.disks.values()) disk.cutPower(lossChance);
+    if (this.replicaId !== null) this.env.powerCut(this.replicaId);
+  }
+
+  powerOn(): void {
+    if (this.poweredOn) return;
+    this.poweredOn = true;
+    this.clock.reboot();
+    this.env.network.rebooted(this.index);
+    this.startProcess();
+  }
+
+  /** What a connecting coordinator finds here. */
+  accept(connection: Connection): Endpoint | null | 'silent' {
+    if (!this.poweredOn) return 'silent';
+    if (this.process === null || this.process.server === null) return null;
+    return this.process.server.accept(connection);
+  }
+}
+
+export function diskKey(volume: string, replicaId: string): string {
+  return `${volume}/${replicaId}`;
+}
+
+/** The engine on a node: at most one coordinator, and the replica that is placed here. */
+export class EngineProcess extends Executor {
+  readonly slots = new SimSlots(slotCount);
+  readonly updater: RecordUpdater;
+  readonly server: ReplicaServer | null;
+  attachment: Attachment | null = null;
+  private tickDueAt = Infinity;
+
+  constructor(readonly node: SimNode) {
+    super(node.env.scheduler, () => this.scheduleTick());
+    const { env } = node;
+    this.updater = new RecordUpdater({
+      kv: env.kv.port(node.index, (event) => this.run(event)),
+      timer: { after: (delayMs, callback) => this.after(delayMs, callback) },
+      keyOf: (id) => id,
+    });
+    this.server = node.disk === undefined ? null : this.openReplica(node.disk);
+  }
+
+  private openReplica(disk: ReplicaDisk): ReplicaServer {
+    const { node } = this;
+    const { env } = node;
+    const server = new ReplicaServer(this, node.index, this.slots);
+    const store = new SimStore(disk, {
+      memory: this.slots.memory,
+      random: env.random,
+      mood: node.mood,
+      now: () => env.scheduler.now,
+      after: (delayMs, run) => this.after(delayMs, run),
+      done: (ticket, status) => server.replica.onStoreDone(ticket, status),
+      disk: (volume, replicaId) => node.disks.get(diskKey(volume, replicaId)),
+      replaceDisk: (volume, replicaId, replacement) =>
+        node.disks.set(diskKey(volume, replicaId), replacement),
+      syncFailed: () => {
+        node.syncFailed = true;
+      },
+      admitted: () => env.admitted(node.replicaId as string),
+    });
+    server.replica = new Replica({
+      store,
+      slots: this.slots,
+      clock: node.clock,
+      host: server,
+      geometry,
+      leaseMs: env.leaseMs,
+      faults: env.faults,
+    });
+    return server;
+  }
+
+  /** Arms the coordinator's next tick; called after each event of the process. */
+  private scheduleTick(): void {
+    const { attachment } = this;
+    if (attachment === null || !attachment.alive) return;
+    const deadline = attachment.coordinator.nextDeadline();
+    if (deadline === Infinity) return;
+    // A little late, so that rounding never makes the tick come too early.
+    const due = Math.max(this.node.clock.trueTime(deadline), this.scheduler.now) + 0.01;
+    if (due >= this.tickDueAt) return;
+    this.tickDueAt = due;
+    this.at(due, () => {
+      if (this.tickDueAt !== due) return;
+      this.tickDueAt = Infinity;
+      if (this.attachment?.alive) this.attachment.coordinator.tick(this.node.clock.now());
+    });
+  }
+}

@@ -1,0 +1,82 @@
+import type { Random } from './random.js';
+
+/** The kinds of trouble that a run may meet. */
+export const troubleKinds = [
+  'crash',
+  'power_cut',
+  'power_cut_all',
+  'pause',
+  'partition',
+  'one_way_partition',
+  'isolation',
+  'reset',
+  'slow_network',
+  'lossy_network',
+  'kv_away',
+  'kv_cut_off',
+  'kv_lost_answers',
+  'disk_errors',
+  'sync_errors',
+  'disk_full',
+  'disk_stall',
+  'slow_disk',
+  'steal',
+  'detach',
+  'snapshot',
+] as const;
+
+export type TroubleKind = (typeof troubleKinds)[number];
+
+/**
+ * What one seed plays: each run enables a random part of all troubles at its
+ * own rates (swarm testing), because some bugs need a trouble to be absent.
+ */
+export interface Plan {
+  readonly replicas: number;
+  readonly nodes: number;
+  readonly sectors: number;
+  readonly activeMs: number;
+  readonly opBudget: number;
+  readonly clients: number;
+  readonly weights: { readonly [type in 'read' | 'write' | 'zero' | 'flush']: number };
+  /** Chance that a request goes to the first few sectors. */
+  readonly hotChance: number;
+  readonly troubles: readonly { readonly kind: TroubleKind; readonly meanGapMs: number }[];
+  /** Chance that a node doesn't hear of a change of the record. */
+  readonly watchLossChance: number;
+  readonly cleanIntervalMs: number;
+  /** How likely a power cut loses an unsynced sector. */
+  readonly lossChance: number;
+  readonly finalPowerCut: boolean;
+  readonly preferSameNode: number;
+}
+
+export function drawPlan(random: Random): Plan {
+  const replicas = random.pick([1, 2, 2, 2, 3, 3, 3, 3]);
+  const intensity = random.pick([0.15, 0.3, 0.3, 0.5]);
+  const activeMs = random.between(800, 3500);
+  const troubles = troubleKinds
+    .filter(() => random.chance(intensity))
+    .map((kind) => ({ kind, meanGapMs: random.between(0.15, 1.2) * activeMs }));
+  return {
+    replicas,
+    nodes: replicas + (random.chance(0.4) || replicas === 1 ? 1 : 0),
+    sectors: random.pick([16, 32, 32, 48]),
+    activeMs,
+    opBudget: 40 + random.int(220),
+    clients: 1 + random.int(8),
+    weights: {
+      read: random.between(0.5, 4),
+      write: random.between(1, 4),
+      zero: random.chance(0.5) ? random.between(0.2, 1) : 0,
+      flush: random.chance(0.8) ? random.between(0.1, 1) : 0,
+    },
+    hotChance: random.pick([0, 0.3, 0.7]),
+    troubles,
+    watchLossChance: random.pick([0, 0.3, 1]),
+    cleanIntervalMs: random.between(100, 1500),
+    lossChance: random.pick([0.5, 1, 1]),
+    finalPowerCut: random.chance(0.3),
+    preferSameNode: random.pick([0, 0.5, 0.9]),
+  };
+}

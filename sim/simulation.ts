@@ -1,0 +1,318 @@
+import type { VolumeRecord } from '../src/kernel/volume-record.js';
+import { AssertionError } from '../src/kernel/assert.js';
+import type { CoordinatorOptions } from '../src/dataplane/protocol/coordinator-types.js';
+import { noFaults, type PlantedFaults } from '../src/dataplane/protocol/planted-faults.js';
+import { Checker, Violation } from './checker.js';
+import { Clients } from './clients.js';
+import { clusterId, geometry, maxIoSectors, sectorBytes, volumeId } from './geometry.js';
+import { SimKv } from './kv.js';
+import { Manager } from './manager.js';
+import { Network } from './network.js';
+import { SimNode, type NodeEnvironment } from './node.js';
+import { drawPlan, type Plan } from './plan.js';
+import { Random } from './random.js';
+import { Scheduler } from './scheduler.js';
+import { Troubles } from './troubles.js';
+
+export interface RunResult {
+  readonly seed: number;
+  /** '' when every rule held. */
+  readonly rule: string;
+  readonly detail: string;
+  readonly acknowledged: number;
+  readonly readsChecked: number;
+  readonly epochs: number;
+  readonly totalLosses: number;
+  readonly snapshots: number;
+  readonly events: number;
+  readonly healMs: number;
+}
+
+export interface RunOptions {
+  readonly faults?: PlantedFaults;
+  /** Receives one line for each thing that happens. */
+  readonly print?: (line: string) => void;
+}
+
+const leaseMs = 400;
+/** From the end of all trouble to everything in sync and every request answered. */
+const healBoundMs = 15_000;
+const eventLimit = 400_000;
+
+/** One run: a cluster, its clients and its troubles, all drawn from the seed. */
+export class Simulation {
+  private readonly scheduler = new Scheduler();
+  private readonly random: Random;
+  private readonly plan: Plan;
+  private readonly network: Network;
+  private readonly kv: SimKv;
+  private readonly nodes: SimNode[] = [];
+  private readonly checker: Checker;
+  private readonly clients: Clients;
+  private readonly manager: Manager;
+  private readonly troubles: Troubles;
+  private healMs = 0;
+
+  constructor(
+    private readonly seed: number,
+    private readonly options: RunOptions,
+  ) {
+    const { scheduler } = this;
+    const random = (this.random = new Random(seed));
+    const plan = (this.plan = drawPlan(random));
+    const faults = options.faults ?? noFaults;
+    const trace = options.print === undefined ? () => undefined : (text: () => string) => this.print(text);
+    trace(() => `plan ${JSON.stringify(plan)}`);
+    this.network = new Network(scheduler, random);
+    this.kv = new SimKv(scheduler, random, newRecord(plan), (record, before) => {
+      trace(() => `etcd: epoch ${record.epoch} on ${record.attachedOn || '-'}: ${states(record)}`);
+      this.checker.recordChanged(record, before);
+      this.manager.hint(record);
+    });
+    const environment: NodeEnvironment = {
+      scheduler,
+      random,
+      network: this.network,
+      kv: this.kv,
+      leaseMs,
+      faults,
+      trace,
+      admitted: (replicaId) => {
+        trace(() => `${replicaId} is admitted`);
+        this.checker.admitted(replicaId);
+      },
+      powerCut: (replicaId) => this.checker.powerCut(replicaId),
+    };
+    const nodeOf = (id: string) => this.nodes.find((node) => node.replicaId === id);
+    this.checker = new Checker(
+      plan.sectors,
+      {
+        record: () => this.kv.record,
+        content: (id) => {
+          const node = nodeOf(id);
+          return node?.poweredOn === true ? node.disk?.cache : undefined;
+        },
+        replicaEpoch: (id) => nodeOf(id)?.disk?.meta.epoch ?? 0,
+      },
+      trace,
+    );
+    const sizeBytes = plan.sectors * sectorBytes;
+    for (let index = 0; index < plan.nodes; index++) {
+      const replicaId = index < plan.replicas ? `r${index}` : null;
+      const meta = { clusterId, volumeId, epoch: 0, token: '', blank: false, lossy: false };
+      this.nodes.push(new SimNode(environment, index, replicaId, sizeBytes, meta));
+    }
+    this.clients = new Clients(plan, random);
+    const shared = { plan, scheduler, random, kv: this.kv, nodes: this.nodes, trace };
+    this.manager = new Manager({
+      ...shared,
+      checker: this.checker,
+      clients: this.clients,
+      options: coordinatorOptions(plan, faults),
+    });
+    this.troubles = new Troubles({ ...shared, network: this.network, manager: this.manager });
+  }
+
+  run(): RunResult {
+    try {
+      this.play();
+    } catch (error) {
+      return this.result(error);
+    }
+    return this.result(undefined);
+  }
+
+  private play(): void {
+    this.manager.start();
+    this.troubles.start();
+    const end = this.plan.activeMs;
+    this.runUntil(() => this.scheduler.now >= end, Infinity, 'the active phase');
+    this.clients.stopped = true;
+    this.heal('after the troubles');
+    if (this.plan.finalPowerCut) {
+      for (const node of this.nodes) node.cutPower(this.plan.lossChance);
+      for (const node of this.nodes) node.powerOn();
+      this.heal('after the power cut of all');
+    }
+    this.checker.finish();
+  }
+
+  /** Without trouble everything comes back in bounded time, and nothing is lost. */
+  private heal(when: string): void {
+    this.troubles.heal();
+    this.replacePoisoned();
+    const begun = this.scheduler.now;
+    const deadline = begun + healBoundMs;
+    this.runUntil(() => this.isWhole(), deadline, `everything in sync ${when}`);
+    this.healMs = Math.max(this.healMs, this.scheduler.now - begun);
+    this.probe(deadline, when);
+    this.checker.quiet(when);
+    let detached = false;
+    this.manager.resting = true;
+    this.manager.detach(() => {
+      detached = true;
+    });
+    this.runUntil(() => detached, deadline, `detached ${when}`);
+    this.manager.resting = false;
+    this.checker.quiet(`detached ${when}`);
+  }
+
+  /** A replica whose disk reported a failed sync is trusted again only by a new process. */
+  private replacePoisoned(): void {
+    for (const node of this.nodes) {
+      if (!node.syncFailed) continue;
+      node.syncFailed = false;
+      node.crashProcess();
+      node.startProcess();
+    }
+  }
+
+  private isWhole(): boolean {
+    const { current } = this.manager;
+    if (current === undefined || current.draining || current.inFlight > 0) return false;
+    if (this.manager.attachments.length > 1) return false;
+    if (!this.kv.record.replicas.every((replica) => replica.state === 'in_sync')) return false;
+    const status = current.coordinator.status();
+    return (
+      status.phase === 'serving' && status.replicas.every((replica) => replica.state === 'in_sync')
+    );
+  }
+
+  /** Reads everything, writes something, flushes. */
+  private probe(deadline: number, when: string): void {
+    const { current } = this.manager;
+    if (current === undefined) throw new Violation('heals', `nothing is attached ${when}`);
+    let waiting = 0;
+    const ask = (type: 'read' | 'write' | 'flush', first: number, count: number) => {
+      waiting++;
+      current.submit(type, first, count, (status) => {
+        if (status !== 0) throw new Violation('heals', `a ${type} gave ${status} ${when}`);
+        waiting--;
+      });
+    };
+    current.process.run(() => {
+      for (let first = 0; first < this.plan.sectors; first += maxIoSectors) {
+        ask('read', first, Math.min(maxIoSectors, this.plan.sectors - first));
+      }
+    });
+    this.runUntil(() => waiting === 0, deadline, `every sector is read ${when}`);
+    current.process.run(() => ask('write', this.random.int(this.plan.sectors), 1));
+    this.runUntil(() => waiting === 0, deadline, `a write is answered ${when}`);
+    current.process.run(() => ask('flush', 0, 0));
+    this.runUntil(() => waiting === 0, deadline, `a flush is answered ${when}`);
+  }
+
+  private runUntil(condition: () => boolean, deadline: number, what: string): void {
+    while (!condition()) {
+      if (this.scheduler.now > deadline) {
+        const status = this.manager.current?.coordinator.status();
+        const state = `${states(this.kv.record)}; ${JSON.stringify(status)}`;
+        throw new Violation('heals', `not within ${healBoundMs} ms: ${what}: ${state}`);
+      }
+      if (this.scheduler.executed > eventLimit) {
+        throw new Violation('heals', `more than ${eventLimit} events until ${what}`);
+      }
+      this.scheduler.step();
+    }
+  }
+
+  private print(text: () => string): void {
+    this.options.print?.(`${this.scheduler.now.toFixed(2).padStart(9)} ${text()}`);
+  }
+
+  private result(error: unknown): RunResult {
+    if (error !== undefined && this.options.print !== undefined) this.print(() => String(error));
+    const rule =
+      error === undefined
+        ? ''
+        : error instanceof Violation
+          ? error.rule
+          : error instanceof AssertionError
+            ? 'assertion'
+            : 'exception';
+    const detail =
+      error === undefined
+        ? ''
+        : error instanceof Violation
+          ? error.message
+          : error instanceof Error
+            ? (error.stack ?? error.message)
+            : String(error);
+    return {
+      seed: this.seed,
+      rule,
+      detail,
+      acknowledged: this.checker.acknowledged,
+      readsChecked: this.checker.readsChecked,
+      epochs: this.kv.record.epoch,
+      totalLosses: this.checker.totalLosses,
+      snapshots: this.checker.snapshots,
+      events: this.scheduler.executed,
+      healMs: this.healMs,
+    };
+  }
+}
+
+export function simulate(seed: number, options: RunOptions = {}): RunResult {
+  return new Simulation(seed, options).run();
+}
+
+function coordinatorOptions(plan: Plan, faults: PlantedFaults): CoordinatorOptions {
+  return {
+    heartbeatMs: 100,
+    leaseMs,
+    replicaTimeoutMs: 400,
+    flushTimeoutMs: 1200,
+    resyncBytesPerSecond: 10_000_000,
+    cleanIntervalMs: plan.cleanIntervalMs,
+    geometry,
+    faults,
+  };
+}
+
+function states(record: VolumeRecord): string {
+  return record.replicas.map((replica) => `${replica.id} ${replica.state}`).join(', ');
+}
+
+function newRecord(plan: Plan): VolumeRecord {
+  const replicas = Array.from({ length: plan.replicas }, (_, index) => ({
+    id: `r${index}`,
+    nodeId: `n${index}`,
+    poolId: 'p',
+    state: 'in_sync' as const,
+  }));
+  return {
+    id: volumeId,
+    name: volumeId,
+    lifecycle: 'ready',
+    sizeBytes: plan.sectors * sectorBytes,
+    spec: {
+      replicas: plan.replicas,
+      ioPriority: 'high',
+      fs: 'none',
+      blockSizeBytes: 4096,
+      nodes: [],
+      zones: [],
+      racks: [],
+      regions: [],
+      bestEffortLocation: false,
+      group: '',
+      groupEnforced: false,
+      sticky: false,
+      noDiscard: false,
+      queueDepth: 128,
+      ioProfile: 'auto',
+      aggregationLevel: 1,
+      labels: {},
+    },
+    createdAt: '2000-01-01T00:00:00Z',
+    readOnly: false,
+    parentId: '',
+    replicas,
+    epoch: 0,
+    attachedOn: '',
+    attachToken: '',
+    publishedOn: '',
+    publishedReadOnly: false,
+  };
+}
