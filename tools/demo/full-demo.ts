@@ -4,7 +4,7 @@ import { upCluster, type DevCluster } from '../devcluster/cluster.js';
 import { checkRecords, RecordWriter, type Database, type Session } from '../lib/database.js';
 import { FioRun, runFio, type FioOptions } from '../lib/fio.js';
 import { checkEqual, Kubernetes, waitInSync, type PublishedVolume } from '../lib/kubernetes.js';
-import { waitFor } from '../lib/wait.js';
+import { GiveUp, waitFor } from '../lib/wait.js';
 import type { Progress } from './progress.js';
 
 const giB = 1024 ** 3;
@@ -110,7 +110,7 @@ export class FullDemo {
   private async commits(count: number): Promise<void> {
     const from = this.writer.acknowledged;
     await waitFor(`${count} commits`, 60_000, () => {
-      if (this.writer.failure !== undefined) throw this.writer.failure;
+      if (this.writer.failure !== undefined) throw new GiveUp(this.writer.failure.message);
       return this.writer.acknowledged >= from + count ? true : undefined;
     });
   }

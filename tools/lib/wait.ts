@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** Thrown by a probe that knows that waiting longer is in vain. */
+export class GiveUp extends Error {}
+
 /**
  * Asks until the answer is not `undefined`, at a pace of `intervalMs`: for
  * conditions of other processes that have no event to wait on.
@@ -18,6 +21,7 @@ export async function waitFor<T>(
       if (answer !== undefined) return answer;
       lastError = undefined;
     } catch (error) {
+      if (error instanceof GiveUp) throw error;
       lastError = error;
     }
     if (performance.now() >= deadline) {

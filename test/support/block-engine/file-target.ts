@@ -1,0 +1,47 @@
+import type { Frontend, VolumeTarget } from '../../../src/dataplane/io/ports.js';
+import type { NativeSlotTable } from '../../../src/dataplane/io/slot-table.js';
+import { OpKind, Status } from '../../../src/dataplane/protocol/ops.js';
+import * as files from '../../../src/dataplane/sys/files.js';
+import { must } from '../../../src/dataplane/sys/libc.js';
+
+/** The simplest volume there is: one sparse file, every request answered at once. */
+export class FileTarget implements VolumeTarget {
+  readonly counts = { reads: 0, writes: 0, zeroes: 0, flushes: 0, zeroedBytes: 0 };
+  frontend: Frontend | undefined;
+  private readonly fd: number;
+  private readonly slots: NativeSlotTable;
+
+  constructor(path: string, slots: NativeSlotTable) {
+    this.fd = must(files.openFile(path, files.OpenFlag.RDWR), `opening ${path}`);
+    this.slots = slots;
+  }
+
+  submit(slot: number): void {
+    this.frontend?.complete(slot, this.perform(slot));
+  }
+
+  private perform(slot: number): number {
+    const address = this.slots.address(slot);
+    const offset = this.slots.offset[slot] ?? 0;
+    const length = this.slots.length[slot] ?? 0;
+    switch (this.slots.kind[slot]) {
+      case OpKind.read:
+        this.counts.reads++;
+        return expectBytes(files.pread(this.fd, address, length, offset), length);
+      case OpKind.write:
+        this.counts.writes++;
+        return expectBytes(files.pwrite(this.fd, address, length, offset), length);
+      case OpKind.zero:
+        this.counts.zeroes++;
+        this.counts.zeroedBytes += length;
+        return -files.punchHole(this.fd, offset, length);
+      default:
+        this.counts.flushes++;
+        return -files.fdatasync(this.fd);
+    }
+  }
+}
+
+function expectBytes(result: number, length: number): number {
+  return result === length ? Status.ok : result < 0 ? -result : Status.ioError;
+}

@@ -1,0 +1,53 @@
+import { parentPort } from 'node:worker_threads';
+import { FuseFrontend } from '../../../../src/dataplane/frontend/fuse/fuse-frontend.js';
+import { EpollIoLoop } from '../../../../src/dataplane/io/io-loop.js';
+import { NativeSlotTable } from '../../../../src/dataplane/io/slot-table.js';
+import { closeFile } from '../../../../src/dataplane/sys/files.js';
+import { FileTarget } from '../file-target.js';
+import type { FromIoThread, ToIoThread } from '../messages.js';
+
+/** The test engine's only I/O thread. */
+const port = parentPort;
+if (port === null) throw new Error('this is a worker');
+const slots = new NativeSlotTable(256);
+const loop = new EpollIoLoop(slots);
+const targets = new Map<string, FileTarget>();
+const frontends = new Map<string, FuseFrontend>();
+const send = (message: FromIoThread): void => port.postMessage(message);
+
+function serve(message: Extract<ToIoThread, { type: 'serve' }>): unknown {
+  const { volumeId, fd, settings } = message;
+  const target = new FileTarget(settings.image, slots);
+  const frontend = new FuseFrontend({
+    loop,
+    slots,
+    fd,
+    target,
+    options: { volumeId, ...settings },
+    onGone: () => {
+      closeFile(fd);
+      frontends.delete(volumeId);
+    },
+  });
+  target.frontend = frontend;
+  targets.set(volumeId, target);
+  frontends.set(volumeId, frontend);
+  return frontend.start();
+}
+
+loop.onMessage(port, (received) => {
+  const message = received as ToIoThread;
+  switch (message.type) {
+    case 'serve':
+      return send({ id: message.id, result: serve(message) });
+    case 'resize':
+      frontends.get(message.volumeId)?.resize(message.sizeBytes);
+      return send({ id: message.id, result: {} });
+    case 'counts':
+      return send({ id: message.id, result: targets.get(message.volumeId)?.counts });
+    case 'serveNbd':
+      throw new Error('not served');
+  }
+});
+send({ id: 0, wakeFd: loop.wakeFd });
+loop.run();

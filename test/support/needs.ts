@@ -1,0 +1,27 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import path from 'node:path';
+
+/** What of the machine a whole-system test needs and isn't there, in a few words. */
+export function missingOnMachine(): string[] {
+  const missing: string[] = [];
+  if (process.getuid?.() !== 0) missing.push('root');
+  for (const device of ['/dev/fuse', '/dev/loop-control']) {
+    try {
+      accessSync(device, constants.R_OK | constants.W_OK);
+    } catch {
+      missing.push(device);
+    }
+  }
+  const search = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`.split(':');
+  for (const command of ['etcd', 'etcdctl', 'mkfs.xfs', 'losetup', 'ip', 'nsenter', 'fio']) {
+    if (!search.some((dir) => existsSync(path.join(dir, command)))) missing.push(command);
+  }
+  return missing;
+}
+
+/** A suite on real parts; where they are missing, its name says why it is skipped. */
+export function describeOnCluster(name: string, tests: () => void): void {
+  const missing = missingOnMachine();
+  if (missing.length === 0) describe(name, tests);
+  else describe.skip(`${name} (skipped: needs ${missing.join(', ')})`, tests);
+}
