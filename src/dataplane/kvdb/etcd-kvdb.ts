@@ -3,7 +3,7 @@ import type { IRangeRequest, IRangeResponse, ITxnRequest } from 'etcd3';
 import { PxError } from '../../kernel/errors.js';
 import { monotonicMs } from '../../platform/monotonic.js';
 import { EtcdEndpoint, prefixEnd, unavailable, within } from './etcd-endpoint.js';
-import type { EtcdLease} from './etcd-lease.js';
+import type { EtcdLease } from './etcd-lease.js';
 import { grantEtcdLease } from './etcd-lease.js';
 import { EtcdWatch } from './etcd-watch.js';
 import { parseKvdbUris } from './kvdb-uri.js';

@@ -1,0 +1,94 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { monotonicMs, delay } from '../../platform/monotonic.js';
+
+/** A real etcd of one member for tests, on ports of 127.0.0.1 that were free. */
+export interface TestEtcd {
+  readonly endpoint: string;
+  readonly directory: string;
+  /** SIGSTOP and SIGCONT: a server that takes connections and answers nothing. */
+  freeze(): void;
+  thaw(): void;
+  kill(): Promise<void>;
+  /** Starts it again on the same data and ports. */
+  restart(): Promise<void>;
+  /** Ends it and removes its data. */
+  dispose(): Promise<void>;
+}
+
+export async function startTestEtcd(extraArguments: readonly string[] = []): Promise<TestEtcd> {
+  const directory = mkdtempSync(join(tmpdir(), 'px-etcd-'));
+  const [clientPort, peerPort] = [await freePort(), await freePort()];
+  const endpoint = `http://127.0.0.1:${clientPort}`;
+  const peer = `http://127.0.0.1:${peerPort}`;
+  let child: ChildProcess;
+
+  const start = async (): Promise<void> => {
+    child = spawn(
+      'etcd',
+      [
+        '--name=test',
+        `--data-dir=${join(directory, 'data')}`,
+        `--listen-client-urls=${endpoint}`,
+        `--advertise-client-urls=${endpoint}`,
+        `--listen-peer-urls=${peer}`,
+        `--initial-advertise-peer-urls=${peer}`,
+        `--initial-cluster=test=${peer}`,
+        '--log-level=error',
+        ...extraArguments,
+      ],
+      { stdio: 'ignore' },
+    );
+    await answers(endpoint);
+  };
+  const kill = async (): Promise<void> => {
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await ended;
+  };
+  await start();
+  return {
+    endpoint,
+    directory,
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
+    kill,
+    restart: async () => {
+      await kill();
+      await start();
+    },
+    dispose: async () => {
+      await kill();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function answers(endpoint: string): Promise<void> {
+  const untilMs = monotonicMs() + 15_000;
+  while (monotonicMs() < untilMs) {
+    try {
+      const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1_000) });
+      if (response.ok) return;
+    } catch {
+      // Not listening yet.
+    }
+    await delay(50);
+  }
+  throw new Error(`etcd at ${endpoint} did not come up`);
+}
