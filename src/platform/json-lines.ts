@@ -1,6 +1,5 @@
 import { createConnection, createServer } from 'node:net';
 import type { Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { errorCodes, PxError, toPxError } from '../kernel/errors.js';
 import type { ErrorCode, ErrorFields } from '../kernel/errors.js';
 import { removeStaleSocket } from './stale-socket.js';
@@ -109,13 +108,14 @@ function readAnswer(line: string): unknown {
 }
 
 function onLine(socket: Socket, handler: (line: string) => void): void {
-  let pending = 0;
-  socket.on('data', (data: Buffer) => {
-    const newline = data.lastIndexOf(10);
-    pending = newline === -1 ? pending + data.length : data.length - newline - 1;
-    if (pending > maxLineBytes) socket.destroy();
+  let pending = '';
+  socket.setEncoding('utf8');
+  socket.on('data', (text: string) => {
+    const lines = (pending + text).split('\n');
+    pending = lines.pop() ?? '';
+    if (pending.length > maxLineBytes) socket.destroy();
+    for (const line of lines) handler(line);
   });
-  createInterface({ input: socket, crlfDelay: Infinity }).on('line', handler);
 }
 
 function writeLine(socket: Socket, message: unknown): void {
