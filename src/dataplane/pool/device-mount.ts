@@ -1,0 +1,48 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunCommand } from '../../platform/run-command.js';
+import { mountPointsOf, type DeviceFacts } from './block-device.js';
+
+/** Log replay after a crash reads the whole log; it is bounded, but not short on slow disks. */
+const mountTimeoutMs = 120_000;
+
+export function mountPointOf(dataDir: string, deviceId: string): string {
+  return join(dataDir, 'devices', deviceId);
+}
+
+/** Mounts the device there; nothing happens when it already is. */
+export async function mountDevice(
+  run: RunCommand,
+  device: DeviceFacts,
+  mountPoint: string,
+): Promise<void> {
+  if (mountPointsOf(device.deviceNumber).includes(mountPoint)) return;
+  mkdirSync(mountPoint, { recursive: true, mode: 0o700 });
+  // Access times would make every read a write.
+  const args = ['-t', 'xfs', '-o', 'noatime', device.realPath, mountPoint];
+  await run('mount', args, { timeoutMs: mountTimeoutMs });
+}
+
+/**
+ * Looks at a file system that may be anybody's without changing a byte of it:
+ * not even the log is replayed. Answers with what `look` answers.
+ */
+export async function lookInside<T>(
+  run: RunCommand,
+  device: DeviceFacts,
+  mountPoint: string,
+  look: (directory: string) => T,
+): Promise<T> {
+  mkdirSync(mountPoint, { recursive: true, mode: 0o700 });
+  const args = ['-t', 'xfs', '-o', 'ro,norecovery,nouuid', device.realPath, mountPoint];
+  await run('mount', args, { timeoutMs: mountTimeoutMs });
+  try {
+    return look(mountPoint);
+  } finally {
+    await unmount(run, mountPoint);
+  }
+}
+
+export async function unmount(run: RunCommand, mountPoint: string): Promise<void> {
+  await run('umount', [mountPoint], { timeoutMs: mountTimeoutMs });
+}
