@@ -103,11 +103,16 @@ export class MirrorWriter {
     });
   }
 
+  /** Ends the writer however it is; for one whose writes are meant to fail or to hang. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
   /** Ends the writer; an I/O error that it met before is thrown. */
   async stop(): Promise<void> {
     if (this.finished) throw new Error(`the writer ended: ${(await this.ended).stderr}`);
-    this.child.kill('SIGKILL');
-    await this.ended;
+    await this.kill();
   }
 }
 
