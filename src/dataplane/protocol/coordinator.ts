@@ -355,8 +355,11 @@ export class Coordinator implements CoordinatorEvents {
     }
     if (link.role === 'in_sync' && link.doubtful) {
       this.membership.dismiss(link, 'lost power with writes unflushed');
+      if (link.state === 'down') return;
       // Nobody else can carry on now; it is asked again later, and not trusted meanwhile.
-      if (link.state !== 'down') this.dropLink(link, 'lost power with writes unflushed');
+      const allLost = this.core.inSync().every((member) => member.doubtful);
+      if (allLost && !this.membership.busy) this.startOver();
+      else this.dropLink(link, 'lost power with writes unflushed');
       return;
     }
     this.io.resend(link);
@@ -364,6 +367,19 @@ export class Coordinator implements CoordinatorEvents {
     this.io.resettle();
     this.goOnRepairing();
     this.io.pump();
+  }
+
+  /**
+   * Every in-sync replica has lost its volatile writes: what is left is made
+   * equal as after an attach. The next flush fails, as on a disk that could not
+   * write its cache, because what was acknowledged before it is not stable.
+   */
+  private startOver(): void {
+    this.io.cacheLost();
+    for (const link of this.core.links) {
+      if (link.role === 'joining') this.dropLink(link, 'its source has lost power');
+    }
+    this.recovery.begin();
   }
 
   private join(link: Link): void {
@@ -450,6 +466,8 @@ export class Coordinator implements CoordinatorEvents {
       const away = link.role === 'in_sync' && !link.up && now - link.downSince >= replicaTimeoutMs;
       if (away) this.membership.dismiss(link, link.reason || 'did not come back in time');
     }
+    // One that came back while no in-sync replica was there has waited for that.
+    for (const link of this.core.links) if (link.role === 'out' && link.up) this.join(link);
     this.throttle(now);
     this.cleaner.tick(now);
   }

@@ -37,10 +37,13 @@ export class IoPath {
   completedSeq = 0;
   stats = { reads: 0, writes: 0, flushes: 0, discards: 0, readBytes: 0, writeBytes: 0 };
   private frozen = false;
+  private flushFails = false;
   private lastSeq = 0;
   private readonly state: Uint8Array;
   private readonly pending: Int32Array;
   private readonly assigned: Int32Array;
+  /** Replicas that were sent the request in their present session. */
+  private readonly sent: Int32Array;
   private readonly errored: Int32Array;
   private readonly errorStatus: Int32Array;
   private readonly readLink: Int32Array;
@@ -62,6 +65,7 @@ export class IoPath {
     this.state = new Uint8Array(capacity);
     this.pending = new Int32Array(capacity);
     this.assigned = new Int32Array(capacity);
+    this.sent = new Int32Array(capacity);
     this.errored = new Int32Array(capacity);
     this.errorStatus = new Int32Array(capacity);
     this.readLink = new Int32Array(capacity);
@@ -123,19 +127,25 @@ export class IoPath {
     const owed: number[] = [];
     for (const list of [this.mutations, this.others]) {
       for (let at = 0; at < list.size; at += 1) {
-        if ((this.pending[list.at(at)] & link.bit) !== 0) owed.push(list.at(at));
+        // Asking twice would bring a second answer, perhaps for the slot's next request.
+        const owes = this.pending[list.at(at)] & ~this.sent[list.at(at)] & link.bit;
+        if (owes !== 0) owed.push(list.at(at));
       }
     }
     owed.sort((left, right) => this.core.slots.seq[left] - this.core.slots.seq[right]);
     for (const slot of owed) {
       this.errored[slot] &= ~link.bit;
       this.startedAt[slot] = this.core.clock.now();
+      this.sent[slot] |= link.bit;
       link.port.send(slot, this.completedSeq);
     }
   }
 
   /** The link's session ended: its reads go to another replica. */
   onLinkDown(link: Link): void {
+    for (const list of [this.mutations, this.others]) {
+      for (let at = 0; at < list.size; at += 1) this.sent[list.at(at)] &= ~link.bit;
+    }
     for (let at = this.others.size - 1; at >= 0; at -= 1) {
       const slot = this.others.at(at);
       if (this.state[slot] !== SlotState.read || this.readLink[slot] !== link.index) continue;
@@ -267,7 +277,9 @@ export class IoPath {
       if (!link.up) continue;
       if (this.state[slot] === SlotState.read) {
         if (this.readLink[slot] === link.index) return link;
-      } else if ((this.pending[slot] & ~this.errored[slot] & link.bit) !== 0) return link;
+      } else if ((this.pending[slot] & this.sent[slot] & ~this.errored[slot] & link.bit) !== 0) {
+        return link;
+      }
     }
     return undefined;
   }
@@ -321,7 +333,17 @@ export class IoPath {
     return true;
   }
 
+  /** Acknowledged writes are gone: the next flush says so, once. */
+  cacheLost(): void {
+    this.flushFails = true;
+  }
+
   private startFlush(slot: number): boolean {
+    if (this.flushFails) {
+      this.flushFails = false;
+      this.core.host.complete(slot, Status.ioError);
+      return true;
+    }
     this.core.slots.seq[slot] = 0;
     this.state[slot] = SlotState.flush;
     this.others.add(slot);
@@ -339,18 +361,21 @@ export class IoPath {
     const skipped = this.skippedByFault(slot);
     this.pending[slot] = mask & ~skipped;
     this.assigned[slot] = mask & ~skipped;
+    this.sent[slot] = 0;
     this.errored[slot] = 0;
     this.startedAt[slot] = this.core.clock.now();
     // Remote replicas first: their work overlaps with the local one's.
     for (let index = 0; index < links.length; index += 1) {
       const link = links[index];
       if ((mask & ~skipped & link.bit) !== 0 && link.up && !link.local) {
+        this.sent[slot] |= link.bit;
         link.port.send(slot, this.completedSeq);
       }
     }
     for (let index = 0; index < links.length; index += 1) {
       const link = links[index];
       if ((mask & ~skipped & link.bit) !== 0 && link.up && link.local) {
+        this.sent[slot] |= link.bit;
         link.port.send(slot, this.completedSeq);
       }
     }
