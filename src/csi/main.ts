@@ -15,6 +15,7 @@ interface Flags {
   readonly nodeEndpoint: string;
   readonly driverName: string;
   readonly maxVolumesPerNode: string;
+  readonly frontend: 'fuse' | 'nbd';
   readonly logLevel: string;
   readonly logFormat: 'json' | 'human';
 }
@@ -40,6 +41,11 @@ const flags = new Command('px-csi')
   .option('--node-endpoint <address>', 'the px-node to use', 'unix:///run/px/px-node.sock')
   .option('--driver-name <name>', 'the CSI driver name', 'pxd.portworx.com')
   .option('--max-volumes-per-node <count>', 'attach limit to report, 0 for none', '0')
+  .addOption(
+    new Option('--frontend <kind>', 'where devices come from')
+      .choices(['fuse', 'nbd'])
+      .default('fuse'),
+  )
   .option('--log-level <level>', 'debug, info, warn or error', 'info')
   .addOption(
     new Option('--log-format <format>', 'how log lines look')

@@ -27,6 +27,7 @@ export interface CsiServerOptions {
   readonly driverName: string;
   readonly version: string;
   readonly maxVolumesPerNode: number;
+  readonly frontend: 'fuse' | 'nbd';
   readonly px: NodeApi;
   readonly protoDir: string;
   readonly run: RunCommand;
@@ -59,6 +60,7 @@ export function startCsiServer(options: CsiServerOptions): Promise<RunningServer
       mounter: new Mounter(options.run),
       filesystems: new FilesystemTool(options.run),
       maxVolumesPerNode: options.maxVolumesPerNode,
+      frontend: options.frontend,
     });
     services.push(unaryService<NodeDefinition>(Node.service, handlers, logger));
   }

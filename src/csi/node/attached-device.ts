@@ -11,9 +11,16 @@ export async function attachDevice(
   readOnly: boolean,
 ): Promise<BlockDevice> {
   const attached = await context.px.AttachVolume(
-    { id_or_name: volumeId, read_only: readOnly, frontend: 'fuse', force: false },
+    { id_or_name: volumeId, read_only: readOnly, frontend: context.frontend, force: false },
     { timeoutMs: pxTimeouts.attachMs },
   );
+  if (attached.device_path === '') {
+    throw new PxError(
+      'failed_precondition',
+      `volume "${volumeId}" has no block device here: the ${context.frontend} frontend gives only ` +
+        (attached.nbd_uri === '' ? 'nothing' : attached.nbd_uri),
+    );
+  }
   return readBlockDevice(attached.device_path);
 }
 
