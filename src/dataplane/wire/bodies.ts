@@ -112,8 +112,14 @@ export function decodeHelloReply(bytes: Uint8Array): HelloReplyFrame | null {
 }
 
 export function encodeControl(message: ControlMessage): Uint8Array {
-  if (message.type !== 'clear_marks') return encodeBody(message, noBytes);
-  return encodeBody({ type: message.type }, message.chunks);
+  switch (message.type) {
+    case 'clear_marks':
+      return encodeBody({ type: message.type }, message.chunks);
+    case 'admit':
+      return encodeBody({ type: message.type }, message.marks);
+    default:
+      return encodeBody(message, noBytes);
+  }
 }
 
 export function decodeControl(bytes: Uint8Array): ControlMessage | null {
@@ -132,7 +138,7 @@ export function decodeControl(bytes: Uint8Array): ControlMessage | null {
     case 'clear_marks':
       return { type: 'clear_marks', chunks: body.binary };
     case 'admit':
-      return { type: 'admit' };
+      return { type: 'admit', marks: body.binary };
     case 'resize':
       return isCount(fields['sizeBytes'])
         ? { type: 'resize', sizeBytes: fields['sizeBytes'] }

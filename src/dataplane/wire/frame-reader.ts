@@ -1,6 +1,6 @@
 import { crc32c } from '@node-rs/crc32';
 import { assert } from '../../kernel/assert.js';
-import { FrameHeader, headerBytes, HeaderCodec, type FrameError } from './frame.js';
+import { FrameHeader, headerBytes, HeaderCodec } from './frame.js';
 
 /** Answers of `FrameSink.slotFor` that are no slot. */
 export const SlotAnswer = {
@@ -20,8 +20,6 @@ export interface FrameSink {
   /** A frame is whole and its payload's checksum is right. Answers '' or why the connection must end. */
   onFrame(header: FrameHeader, slot: number, body: Uint8Array): string;
 }
-
-export type ReadProblem = FrameError | 'bad payload checksum' | 'unexpected frame' | '';
 
 /** Payloads up to this size are gathered in the receive buffer, larger ones go straight to their slot. */
 const gatheredBytes = 32 * 1024;
@@ -56,12 +54,17 @@ export class FrameReader {
     this.words = new Int32Array(buffer.buffer, buffer.byteOffset, buffer.length / 4);
   }
 
-  reset(): void {
-    this.codec.reset();
+  reset(receivedFrames = 0): void {
+    this.codec.reset(receivedFrames);
     this.start = 0;
     this.end = 0;
     this.state = 'header';
     this.body = noBody;
+  }
+
+  /** Nothing of a further frame has come. */
+  get isEmpty(): boolean {
+    return this.state === 'header' && this.start === this.end;
   }
 
   /** Nothing can be received until `resume` was called. */
@@ -83,8 +86,8 @@ export class FrameReader {
     return this.slot >= 0 ? missing : Math.min(missing, this.buffer.length - this.end);
   }
 
-  /** `bytes` have come to where `roomAt` said. */
-  received(bytes: number): ReadProblem | string {
+  /** `bytes` have come to where `roomAt` said. Answers '' or why the connection must end. */
+  received(bytes: number): string {
     assert(bytes > 0 && bytes <= this.roomBytes, 'more was received than there was room');
     if (this.directSlot < 0) {
       this.end += bytes;
@@ -97,12 +100,12 @@ export class FrameReader {
   }
 
   /** A slot may be free again. */
-  resume(): ReadProblem | string {
+  resume(): string {
     if (this.state !== 'slot') return '';
     return this.parse();
   }
 
-  private parse(): ReadProblem | string {
+  private parse(): string {
     for (;;) {
       const problem = this.step();
       if (problem === 'more') break;

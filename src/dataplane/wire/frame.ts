@@ -103,10 +103,10 @@ export class HeaderCodec {
   private sent = 0;
   private received = 0;
 
-  /** A new connection counts its frames from 0. */
-  reset(): void {
+  /** A new connection counts its frames from 0; one whose HELLO was read elsewhere from 1. */
+  reset(receivedFrames = 0): void {
     this.sent = 0;
-    this.received = 0;
+    this.received = receivedFrames;
   }
 
   encode(header: FrameHeader, target: Int32Array, at: number): void {
@@ -124,29 +124,29 @@ export class HeaderCodec {
     words[14] = this.sent;
     this.sent = (this.sent + 1) | 0;
     words[15] = crc32c(this.summed);
-    for (let word = 0; word < headerWords; word++) target[at + word] = words[word] as number;
+    for (let word = 0; word < headerWords; word++) target[at + word] = words[word];
   }
 
   /** Reads the header at word `at`; the numbers in `into` are believed only when `null` is returned. */
   decode(source: Int32Array, at: number, into: FrameHeader): FrameError | null {
     const words = this.words;
-    for (let word = 0; word < headerWords; word++) words[word] = source[at + word] as number;
+    for (let word = 0; word < headerWords; word++) words[word] = source[at + word];
     if (words[0] !== magic) return 'bad magic';
     if (words[15] !== (crc32c(this.summed) | 0)) return 'bad header checksum';
-    const kind = words[1] as number;
+    const kind = words[1];
     if ((kind & 0xffff) !== wireVersion) return 'unknown version';
     if (words[14] !== this.received) return 'bad frame number';
     this.received = (this.received + 1) | 0;
     into.type = (kind >>> 16) & 0xff;
     into.flags = kind >>> 24;
-    into.tag = (words[2] as number) >>> 0;
-    into.status = (words[3] as number) >>> 0;
+    into.tag = words[2] >>> 0;
+    into.status = words[3] >>> 0;
     into.offset = this.get(4);
     into.length = this.get(6);
     into.seq = this.get(8);
     into.completedSeq = this.get(10);
-    into.payloadBytes = (words[12] as number) >>> 0;
-    into.payloadCrc = (words[13] as number) >>> 0;
+    into.payloadBytes = words[12] >>> 0;
+    into.payloadCrc = words[13] >>> 0;
     return checkNumbers(into);
   }
 
@@ -163,9 +163,9 @@ export class HeaderCodec {
 
   /** NaN when the number is larger than JavaScript counts exactly. */
   private get(word: number): number {
-    const high = (this.words[word + 1] as number) >>> 0;
+    const high = this.words[word + 1] >>> 0;
     if (high > maxHigh) return NaN;
-    return high * twoTo32 + ((this.words[word] as number) >>> 0);
+    return high * twoTo32 + (this.words[word] >>> 0);
   }
 }
 

@@ -76,7 +76,7 @@ class Recorder implements FrameSink {
         const problem = reader.resume();
         if (problem !== '') return problem;
       }
-      const wanted = pieces[piece % pieces.length] as number;
+      const wanted = pieces[piece % pieces.length];
       const bytes = Math.min(wanted, reader.roomBytes, stream.length - at);
       const target = reader.directSlot >= 0 ? this.memory : buffer;
       target.set(stream.subarray(at, at + bytes), reader.roomAt);
@@ -115,8 +115,8 @@ describe('FrameReader', () => {
           expect(recorder.read(encodeStream(frames), pieces)).toBe('');
           expect(recorder.frames.length).toBe(frames.length);
           for (let index = 0; index < frames.length; index++) {
-            const got = recorder.frames[index] as Frame;
-            const sent = frames[index] as Frame;
+            const got = recorder.frames[index];
+            const sent = frames[index];
             expect({ ...got, payload: 0 }).toEqual({ ...sent, payload: 0 });
             expect(Buffer.compare(got.payload, sent.payload)).toBe(0);
           }
@@ -153,7 +153,7 @@ describe('FrameReader', () => {
     for (let at = 0; at < stream.length; at++) {
       for (const flip of [1, 0x80, 0xff]) {
         const changed = Uint8Array.from(stream);
-        changed[at] = (changed[at] as number) ^ flip;
+        changed[at] = changed[at] ^ flip;
         expect(new Recorder().read(changed, [4096])).not.toBe('');
       }
     }
@@ -241,7 +241,7 @@ describe('bodies', () => {
     fc.record({ type: fc.constant('heartbeat' as const), completedSeq: count }),
     fc.record({ type: fc.constant('hash' as const), offset: count, length: count }),
     fc.record({ type: fc.constant('clear_marks' as const), chunks: fc.uint8Array() }),
-    fc.record({ type: fc.constant('admit' as const) }),
+    fc.record({ type: fc.constant('admit' as const), marks: fc.uint8Array() }),
     fc.record({ type: fc.constant('bye' as const) }),
     fc.record({ type: fc.constant('resize' as const), sizeBytes: count }),
     fc.record({
@@ -278,7 +278,7 @@ describe('bodies', () => {
       fc.property(hello, fc.nat(), fc.integer({ min: 1, max: 255 }), (value, at, flip) => {
         const bytes = encodeHello(value);
         const where = at % 8;
-        bytes[where] = (bytes[where] as number) ^ flip;
+        bytes[where] = bytes[where] ^ flip;
         expect(decodeHello(bytes)).toBeNull();
       }),
     );

@@ -1,0 +1,43 @@
+import type { IoLoop, TurnHandler } from '../io/ports.js';
+
+export interface Flushable {
+  flush(): void;
+}
+
+/**
+ * What an I/O thread does at the end of each turn: sends what the turn's
+ * requests gathered, so that one system call carries many frames, and runs
+ * what could not be done inside a caller's call.
+ */
+export class Outbox implements TurnHandler {
+  private readonly dirty: Flushable[] = [];
+  private deferred: (() => void)[] = [];
+
+  constructor(loop: IoLoop) {
+    loop.everyTurn(this);
+  }
+
+  /** The caller sees to it that it is marked once a turn at most. */
+  mark(connection: Flushable): void {
+    this.dirty.push(connection);
+  }
+
+  /** For rare things only: it allocates. */
+  defer(callback: () => void): void {
+    this.deferred.push(callback);
+  }
+
+  onTurn(): void {
+    // What runs here may gather more, which must not wait for the next event.
+    for (;;) {
+      for (let index = 0; index < this.dirty.length; index++) {
+        this.dirty[index].flush();
+      }
+      this.dirty.length = 0;
+      if (this.deferred.length === 0) return;
+      const callbacks = this.deferred;
+      this.deferred = [];
+      for (const callback of callbacks) callback();
+    }
+  }
+}
