@@ -17,6 +17,7 @@ export interface Truth {
   record(): VolumeRecord;
   /** A replica's content as its machine would read it; undefined when the machine is off. */
   content(replicaId: string): Uint32Array | undefined;
+  contentWithoutPower(replicaId: string): Uint32Array;
   /** The epoch that a replica obeys. */
   replicaEpoch(replicaId: string): number;
 }
@@ -41,6 +42,9 @@ export class Checker {
   private readonly epochEnds: number[] = [];
   /** In-sync replicas that lost power and have not been made whole since, by the moment they lost it. */
   private readonly tainted = new Map<string, number>();
+  /** A living coordinator's acknowledged writes are gone: its next flush must not say that all is well. */
+  private owedFlushError: { epoch: number; lostSince: number } | undefined;
+  private lastFlushFailure: ClientOp | undefined;
   acknowledged = 0;
   readsChecked = 0;
   totalLosses = 0;
@@ -82,7 +86,10 @@ export class Checker {
   answer(op: ClientOp, ok: boolean, content: Uint32Array): void {
     op.answered = this.moment();
     op.ok = ok;
-    if (!ok) return;
+    if (!ok) {
+      if (op.type === 'flush') this.flushFailed(op);
+      return;
+    }
     this.acknowledged++;
     this.checkEpoch(op);
     switch (op.type) {
@@ -100,6 +107,7 @@ export class Checker {
         this.forgetTaintsBefore(op.invoke);
         break;
       case 'flush':
+        this.checkFlushAfterLoss(op);
         for (const sector of this.sectors) sector.flushed(op.invoke);
         this.forgetTaintsBefore(op.invoke);
         break;
@@ -119,13 +127,15 @@ export class Checker {
     this.tainted.delete(replicaId);
   }
 
-  powerCut(replicaId: string): void {
+  /** A replica's machine lost power, or its disk lost pages that it could not write. */
+  volatileLost(replicaId: string): void {
     const now = this.moment();
     this.tainted.set(replicaId, now);
     const inSync = this.inSyncIds();
     if (!inSync.includes(replicaId) || !inSync.every((id) => this.tainted.has(id))) return;
     this.totalLosses++;
     this.trace(() => `total loss of volatile caches: ${inSync.join(',')}`);
+    this.noteLoss(inSync);
     for (const sector of this.sectors) {
       const problem = sector.totalLoss(now);
       if (problem !== undefined) throw new Violation('linearizable', problem);
@@ -207,6 +217,33 @@ export class Checker {
         );
       }
     }
+  }
+
+  /** Which acknowledged writes are really gone: those that no replica kept by luck. */
+  private noteLoss(inSync: readonly string[]): void {
+    const contents = inSync.map((id) => this.truth.contentWithoutPower(id));
+    let lostSince = Infinity;
+    for (const { sector, current, acknowledgedAt } of this.sectors) {
+      if (acknowledgedAt === 0 || contents.some((content) => content[sector] === current)) continue;
+      lostSince = Math.min(lostSince, acknowledgedAt);
+    }
+    const told = this.lastFlushFailure;
+    if (told !== undefined && told.epoch === this.newestEpoch && told.answered > lostSince) return;
+    if (lostSince < Infinity) this.owedFlushError = { epoch: this.newestEpoch, lostSince };
+  }
+
+  private flushFailed(op: ClientOp): void {
+    this.lastFlushFailure = op;
+    if (op.epoch === this.owedFlushError?.epoch) this.owedFlushError = undefined;
+  }
+
+  private checkFlushAfterLoss(op: ClientOp): void {
+    const owed = this.owedFlushError;
+    if (owed === undefined || op.epoch !== owed.epoch || op.invoke <= owed.lostSince) return;
+    throw new Violation(
+      'flush_after_loss',
+      `flush ${op.id} succeeded although writes acknowledged to the same client before it are gone`,
+    );
   }
 
   /** What began after the power came back and is acknowledged shows that those replicas take part again. */

@@ -128,6 +128,19 @@ export class ReplicaDisk {
     }
   }
 
+  /** Forgets the pages that could not be written; true when there were any. */
+  dropLost(): boolean {
+    if (!this.lost.includes(1)) return false;
+    for (let sector = 0; sector < this.lost.length; sector++) {
+      if (this.lost[sector] === 0) continue;
+      this.lost[sector] = 0;
+      this.dirty[sector] = 0;
+      this.cache[sector] = this.stable[sector] as number;
+      this.allocated[sector] = this.cache[sector] === 0 ? 0 : 1;
+    }
+    return true;
+  }
+
   beginSaveMarks(marks: Uint8Array): PendingWork {
     const copy = marks.slice();
     const version = this.nextVersion++;

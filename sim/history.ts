@@ -36,6 +36,8 @@ const unknown = -1;
 export class SectorHistory {
   /** The value, or `unknown` after a total loss, one of `initials`. */
   current = 0;
+  /** When the current value was acknowledged; 0 when it was not, or a flush or a loss came since. */
+  acknowledgedAt = 0;
   private currentSince = 0;
   /** Writes neither acknowledged, nor observed, nor certainly without effect. */
   private maybe: ClientOp[] = [];
@@ -67,6 +69,7 @@ export class SectorHistory {
     if (index < 0) return;
     this.maybe.splice(index, 1);
     this.set(valueOf(op, this.sector), now);
+    this.acknowledgedAt = now;
   }
 
   readAnswered(op: ClientOp, value: number, now: number): void {
@@ -98,6 +101,7 @@ export class SectorHistory {
     for (const entry of this.recent) {
       if (entry.definite && entry.since <= invoke && entry.since > base) base = entry.since;
     }
+    if (this.acknowledgedAt <= invoke) this.acknowledgedAt = 0;
     if (base > 0) this.recent = this.recent.filter((entry) => entry.since >= base);
   }
 
@@ -111,6 +115,7 @@ export class SectorHistory {
     this.current = values.size === 1 ? (this.recent[0] as PossibleValue).value : unknown;
     this.currentSince = now;
     this.begun = now;
+    this.acknowledgedAt = 0;
     this.reads = [];
     // What is under way may still be acknowledged, and have been lost all the same.
     this.writes = this.writes.filter((write) => write.answered === Infinity);
@@ -173,6 +178,7 @@ export class SectorHistory {
 
   private set(value: number, now: number): void {
     this.current = value;
+    this.acknowledgedAt = 0;
     this.currentSince = now;
     this.recent.push({ value, since: now, definite: true });
   }

@@ -49,7 +49,10 @@ export class Manager {
   get current(): Attachment | undefined {
     const { attachToken } = this.deps.kv.record;
     return this.attachments.find(
-      (attachment) => attachment.record.attachToken === attachToken && attachment.alive,
+      (attachment) =>
+        attachment.record.attachToken === attachToken &&
+        attachment.alive &&
+        attachment.process.alive,
     );
   }
 
@@ -75,13 +78,15 @@ export class Manager {
     if (attachment === undefined || attachment.draining || attachment.process.paused) return;
     const { checker, kv, trace } = this.deps;
     attachment.draining = true;
+    // One that had not begun to serve has made nothing equal, and leaves that to the next.
+    const served = attachment.coordinator.status().phase === 'serving';
     trace(() => `e${attachment.epoch}: detach`);
     attachment.process.run(() => {
       attachment.coordinator.detach(false, () => {
         trace(() => `e${attachment.epoch}: detached`);
         const clean = kv.record.epoch === attachment.epoch && kv.record.attachedOn === '';
         attachment.discard();
-        if (clean) checker.quiet(`after the detach of epoch ${attachment.epoch}`);
+        if (clean && served) checker.quiet(`after the detach of epoch ${attachment.epoch}`);
         done();
       });
     });

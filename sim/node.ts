@@ -23,7 +23,7 @@ export interface NodeEnvironment {
   readonly faults: PlantedFaults;
   trace(text: () => string): void;
   admitted(replicaId: string): void;
-  powerCut(replicaId: string): void;
+  volatileLost(replicaId: string): void;
 }
 
 const slotCount = 160;
@@ -93,7 +93,7 @@ export class SimNode {
     this.process = null;
     this.poweredOn = false;
     for (const disk of this.disks.values()) disk.cutPower(lossChance);
-    if (this.replicaId !== null) this.env.powerCut(this.replicaId);
+    if (this.replicaId !== null) this.env.volatileLost(this.replicaId);
   }
 
   powerOn(): void {
@@ -138,6 +138,8 @@ export class EngineProcess extends Executor {
   private openReplica(disk: ReplicaDisk): ReplicaServer {
     const { node } = this;
     const { env } = node;
+    // Pages that could not be written are dropped, so that reads see the disk.
+    if (disk.dropLost() && node.replicaId !== null) env.volatileLost(node.replicaId);
     const server = new ReplicaServer(this, node.index, this.slots);
     const store = new SimStore(disk, {
       memory: this.slots.memory,

@@ -58,6 +58,11 @@ export class InternalIo {
     slots.seq[slot] = 0;
     const request = { waiting: [...links], status: Status.ok as number, failed: undefined, done };
     this.requests.set(slot, request);
+    if (links.length === 0) {
+      this.requests.delete(slot);
+      done(Status.ioError, undefined);
+      return;
+    }
     for (const link of links) {
       if (link.up) link.port.send(slot, 0);
       else this.onReply(link, slot, Status.ioError);

@@ -333,9 +333,14 @@ export class IoPath {
     return true;
   }
 
-  /** Acknowledged writes are gone: the next flush says so, once. */
+  /** Acknowledged writes are gone: the flushes that wait say so, or else the next one. */
   cacheLost(): void {
     this.flushFails = true;
+    for (const slot of this.others.snapshot()) {
+      if (this.state[slot] !== SlotState.flush) continue;
+      this.flushFails = false;
+      this.finish(slot, Status.ioError);
+    }
   }
 
   private startFlush(slot: number): boolean {
