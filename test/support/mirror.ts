@@ -4,7 +4,7 @@ import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { nodeVariable, tagVariable } from '../../tools/devcluster/layout.js';
 import { GiveUp, waitFor } from '../../tools/lib/wait.js';
 
-const script = path.join(process.cwd(), 'dist/test/support/mirror-worker.js');
+const script = path.join(process.cwd(), 'dist/test/support/mirror-io/main.js');
 const blockBytes = 4096;
 
 /**
