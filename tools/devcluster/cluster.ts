@@ -176,7 +176,7 @@ export class DevCluster {
         this.spawnNode(node, 'px-csi', [
           path.join(dist, 'csi/main.js'),
           ...['--mode', 'all', '--endpoint', `unix://${node.csiSocket}`],
-          ...['--node-endpoint', `unix://${node.apiSocket}`],
+          ...['--node-endpoint', `unix://${node.apiSocket}`, '--frontend', this.options.frontend],
         ]);
       }
       await waitFor(`answer of px-csi on ${node.name}`, startTimeoutMs, async () => {

@@ -3,7 +3,15 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { closingLine, fromClosingLine, fromJest, sum, type SuiteResult } from './suites.js';
+import { findCommand } from '../lib/run.js';
+import {
+  closingLine,
+  fromClosingLine,
+  fromJest,
+  fromSimulation,
+  sum,
+  type SuiteResult,
+} from './suites.js';
 
 /**
  * `npm test`: every suite, one after the other (they share two cores and the
@@ -15,6 +23,13 @@ interface Suite {
   readonly name: string;
   readonly timeoutMs: number;
   readonly command: (reportFile: string) => readonly string[];
+  /** Why the suite can't run on this machine. */
+  readonly missing?: () => Promise<string | undefined>;
+}
+
+async function goMissing(): Promise<string | undefined> {
+  const found = (await findCommand('go')) ?? (await findCommand('/usr/local/go/bin/go'));
+  return found === undefined ? 'csi-sanity is built with Go, and there is none' : undefined;
 }
 
 const minuteMs = 60_000;
@@ -27,7 +42,12 @@ const suites: readonly Suite[] = [
   { name: 'unit', timeoutMs: 15 * minuteMs, command: jest('unit', []) },
   { name: 'sim', timeoutMs: 20 * minuteMs, command: () => ['npm', 'run', '-s', 'test:sim'] },
   { name: 'system', timeoutMs: 25 * minuteMs, command: jest('system', ['--runInBand']) },
-  { name: 'sanity', timeoutMs: 15 * minuteMs, command: () => ['npm', 'run', '-s', 'test:sanity'] },
+  {
+    name: 'sanity',
+    timeoutMs: 15 * minuteMs,
+    command: () => ['npm', 'run', '-s', 'test:sanity'],
+    missing: goMissing,
+  },
 ];
 
 /** Runs a command with its output shown as it comes; returns what it said and how it ended. */
@@ -62,6 +82,11 @@ function runShown(
 
 async function runSuite(suite: Suite, dir: string): Promise<SuiteResult> {
   process.stdout.write(`\n=== ${suite.name}\n`);
+  const missing = await suite.missing?.();
+  if (missing !== undefined) {
+    const counts = { passed: 0, failed: 0, skipped: 1 };
+    return { name: suite.name, counts, seconds: 0, remarks: [`skipped: ${missing}`] };
+  }
   const started = performance.now();
   const reportFile = path.join(dir, `${suite.name}.json`);
   const ended = await runShown(suite.command(reportFile), suite.timeoutMs);
@@ -69,7 +94,7 @@ async function runSuite(suite: Suite, dir: string): Promise<SuiteResult> {
   const report = await readFile(reportFile, 'utf8').catch(() => undefined);
   const read =
     report === undefined
-      ? { counts: fromClosingLine(ended.output), remarks: [] }
+      ? { counts: fromSimulation(ended.output) ?? fromClosingLine(ended.output), remarks: [] }
       : fromJest(report);
   const counts = read.counts ?? { passed: 0, failed: 0, skipped: 0 };
   const remarks = [...read.remarks];

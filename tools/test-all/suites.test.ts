@@ -1,4 +1,4 @@
-import { closingLine, fromClosingLine, fromJest, sum } from './suites.js';
+import { closingLine, fromClosingLine, fromJest, fromSimulation, sum } from './suites.js';
 
 test("jest's report is counted, and a file that can't be loaded is a failure", () => {
   const report = {
@@ -35,6 +35,18 @@ test("ginkgo's and our own closing lines are read, colours and all", () => {
     skipped: 0,
   });
   expect(fromClosingLine('nothing')).toBeUndefined();
+});
+
+test('seeds and planted bugs of the simulation are counted', () => {
+  const text = [
+    '300 seeds from 1: 0 failed; 115 seeds/s; 27746 requests acknowledged',
+    'seed 7: a read saw an old write',
+    '50 seeds from 812: 1 failed; 100 seeds/s',
+    'ack_before_cas: found by seed 3: acknowledged write lost',
+    'stale_lease: NOT FOUND within 10 seeds',
+  ].join('\n');
+  expect(fromSimulation(text)).toEqual({ passed: 350, failed: 2, skipped: 0 });
+  expect(fromSimulation('no seeds')).toBeUndefined();
 });
 
 test('the sum is said in the one line that CI reads', () => {

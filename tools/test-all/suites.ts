@@ -65,6 +65,19 @@ export function fromClosingLine(text: string): Counts | undefined {
   };
 }
 
+/** The simulation: seeds run and failed, and planted bugs found or missed. */
+export function fromSimulation(text: string): Counts | undefined {
+  let passed = 0;
+  let failed = 0;
+  for (const [, ran, bad] of text.matchAll(/^(\d+) seeds from \d+: (\d+) failed/gm)) {
+    passed += Number(ran) - Number(bad);
+    failed += Number(bad);
+  }
+  passed += [...text.matchAll(/^\S+: found by seed /gm)].length;
+  failed += [...text.matchAll(/^\S+: NOT FOUND /gm)].length;
+  return passed + failed === 0 ? undefined : { passed, failed, skipped: 0 };
+}
+
 export function sum(results: readonly SuiteResult[]): Counts {
   return results.reduce(
     (total, { counts }) => ({
