@@ -301,9 +301,7 @@ export class SimStore implements ReplicaStore {
 
   sync(ticket: number): void {
     if (this.env.random.chance(this.env.mood.syncErrorChance)) {
-      this.disk.failSync();
-      this.env.syncFailed();
-      this.finish(ticket, { apply: () => undefined }, Status.ioError);
+      this.finish(ticket, { apply: () => this.disk.failSync() }, Status.ioError);
       return;
     }
     this.finish(ticket, this.disk.beginSync(), Status.ok);
@@ -368,7 +366,6 @@ export class SimStore implements ReplicaStore {
 
   private saveOrFail(ticket: number, work: PendingWork): void {
     const fails = this.env.random.chance(this.env.mood.syncErrorChance);
-    if (fails) this.env.syncFailed();
     // A failed save may have had its effect all the same.
     const effect = fails && this.env.random.chance(0.5) ? { apply: () => undefined } : work;
     this.finish(ticket, effect, fails ? Status.ioError : Status.ok);
@@ -385,6 +382,7 @@ export class SimStore implements ReplicaStore {
       const first = this.disk.pending.shift();
       assert(first === work, 'the disk finished its work out of order');
       work.apply();
+      if (status !== Status.ok) this.env.syncFailed();
       this.env.done(ticket, status);
     });
   }

@@ -20,6 +20,8 @@ export class SimKv {
   /** Machines that can't reach the store. */
   readonly cutOff = new Set<number>();
   revision = 1;
+  /** Transactions whose asker was told nothing and which are still on their way. */
+  lateTransactions = 0;
   private value: string;
   private parsed: VolumeRecord;
 
@@ -74,7 +76,11 @@ export class SimKv {
         const fate = this.random.int(3);
         if (fate === 0) this.apply(revision, value);
         if (fate === 1) {
-          this.scheduler.after(this.random.between(0, 400), () => this.apply(revision, value));
+          this.lateTransactions++;
+          this.scheduler.after(this.random.between(0, 400), () => {
+            this.lateTransactions--;
+            this.apply(revision, value);
+          });
         }
         this.scheduler.after(timeoutMs, () => callback('unknown'));
         return;

@@ -56,6 +56,13 @@ export class Manager {
     );
   }
 
+  /** A process is at it, or a transaction of one that was given up may still go through. */
+  get isAttaching(): boolean {
+    const { kv, nodes } = this.deps;
+    const isBusy = (node: SimNode) => node.process?.updater.isBusy(volumeId) === true;
+    return this.attaching !== null || kv.lateTransactions > 0 || nodes.some(isBusy);
+  }
+
   /** Etcd's hint that the record has changed. */
   hint(record: VolumeRecord): void {
     const { random, plan } = this.deps;

@@ -153,6 +153,8 @@ export class EngineProcess extends Executor {
         node.disks.set(diskKey(volume, replicaId), replacement),
       syncFailed: () => {
         node.syncFailed = true;
+        // A cache that can't be written is as good as lost.
+        env.volatileLost(node.replicaId as string);
       },
       admitted: () => env.admitted(node.replicaId as string),
     });

@@ -169,9 +169,10 @@ export class Simulation {
   }
 
   private isWhole(): boolean {
+    this.replacePoisoned();
     const { current } = this.manager;
     if (current === undefined || current.draining || current.inFlight > 0) return false;
-    if (this.manager.attachments.length > 1) return false;
+    if (this.manager.attachments.length > 1 || this.manager.isAttaching) return false;
     if (!this.kv.record.replicas.every((replica) => replica.state === 'in_sync')) return false;
     const status = current.coordinator.status();
     return (

@@ -495,20 +495,34 @@ export class Coordinator implements CoordinatorEvents {
     );
     const next = (at: number): void => {
       // One that is away must be made equal as well, or be taken out first.
-      if (!this.over && this.core.inSync().some((link) => !link.up)) {
+      if (!this.over && this.core.links.some((link) => link.guardsReads && !link.up)) {
         this.waitingRepairs.push(() => next(at));
         return;
       }
-      const [source, ...targets] = this.core.inSyncUp();
+      const source = this.core.inSyncUp()[0];
+      // A joining one may have carried it out, and its resync may have passed the range already.
+      const targets = this.core.links.filter((link) => link !== source && link.required && link.up);
       if (this.over || at >= end || source === undefined || targets.length === 0) return done();
       const size = Math.min(maxHashBytes, end - at);
       this.copier.copy(source, targets, at, size, (result) => {
         if (result.failed === undefined) return next(at + size);
-        this.membership.dismiss(result.failed, 'could not be made equal after a failed request');
+        this.unrepairable(result.failed, targets);
         next(at);
       });
     };
     next(Math.floor(offset / hashBlockBytes) * hashBlockBytes);
+  }
+
+  private unrepairable(failed: Link, targets: readonly Link[]): void {
+    const reason = 'could not be made equal after a failed request';
+    this.membership.dismiss(failed, reason);
+    if (!failed.up) return;
+    // The only source can't be read, or etcd is just being asked to count on this one.
+    if (failed.role === 'in_sync') {
+      for (const link of targets) if (link.role === 'joining') this.membership.dismiss(link, reason);
+    }
+    const pending = failed.role === 'in_sync' ? targets : [failed];
+    for (const link of pending) if (link.up) this.onLinkDown(link.index, reason);
   }
 
   private goOnRepairing(): void {

@@ -26,6 +26,7 @@ type Waiting =
   | { readonly type: 'admit'; readonly session: number; readonly tag: number }
   | { readonly type: 'hello'; readonly session: number; readonly hello: Hello }
   | { readonly type: 'marks' }
+  | { readonly type: 'admit_marks' }
   | { readonly type: 'poison' };
 
 const noSession = -1;
@@ -154,16 +155,21 @@ export class Replica {
       case 'flush':
         if (status !== Status.ok) this.poison();
         if (waiting.session === this.session) {
-          this.deps.host.reply(waiting.session, waiting.slot, status);
+          this.deps.host.reply(waiting.session, waiting.slot, this.unlessFailed(status));
         }
         break;
       case 'copy':
       case 'control':
-        this.answerLate(waiting.session, waiting.tag, status);
+        this.answerLate(waiting.session, waiting.tag, this.unlessFailed(status));
+        break;
+      case 'admit_marks':
+        if (status !== Status.ok) this.poison();
         break;
       case 'admit':
-        if (status === Status.ok && waiting.session === this.session) this.ring.adopt();
-        this.answerLate(waiting.session, waiting.tag, status);
+        if (status === Status.ok && !this.failed && waiting.session === this.session) {
+          this.ring.adopt();
+        }
+        this.answerLate(waiting.session, waiting.tag, this.unlessFailed(status));
         break;
       case 'hello':
         this.begin(waiting.session, waiting.hello, status);
@@ -432,6 +438,11 @@ export class Replica {
     this.failed = true;
     this.meta = { ...this.meta, lossy: true };
     this.deps.store.saveMeta(this.meta, this.ticket({ type: 'poison' }));
+  }
+
+  /** After one sync has failed, a later one succeeds although what the first had is lost. */
+  private unlessFailed(status: number): number {
+    return this.failed && status === Status.ok ? Status.ioError : status;
   }
 
   private outside(slot: number): boolean {
