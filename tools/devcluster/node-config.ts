@@ -16,7 +16,8 @@ export function nodeConfig(
   storage: StorageChoice,
   overrides: ConfigOverrides,
 ): Record<string, unknown> {
-  const networkInterface = cluster.userSpace ? 'lo' : 'eth0';
+  // On loopback every node has an address, and all share the interface.
+  const networkInterface = cluster.userSpace ? node.address : 'eth0';
   return {
     clusterid: cluster.clusterId,
     name: node.name,
