@@ -39,6 +39,8 @@ export interface VolumeRecord {
   /** The node that the controller reserved the volume for; '' when none. */
   readonly publishedOn: string;
   readonly publishedReadOnly: boolean;
+  /** The reservation came with an attach, not from a controller: it ends with the detach. */
+  readonly reservedByAttach?: boolean;
   /** Snapshot operations that have begun and not been recorded as done. */
   readonly pendingCopy?: PendingCopy;
 }
@@ -46,6 +48,8 @@ export interface VolumeRecord {
 /** What this volume's replicas are to be filled from while it is `creating`. */
 export interface PendingCopy {
   readonly sourceVolumeId: string;
+  /** The size that was asked for, when it is more than the source's. */
+  readonly growToBytes?: number;
 }
 
 export interface VolumeSpecRecord {

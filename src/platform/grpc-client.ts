@@ -1,5 +1,6 @@
 import {
   credentials,
+  Metadata,
   type CallOptions,
   type ChannelCredentials,
   type Client,
@@ -14,6 +15,7 @@ import { loadProto } from './proto.js';
 export interface UnaryCallOptions {
   /** Overrides the client's time bound for this call. */
   readonly timeoutMs?: number;
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 interface ClientMethod<Request, Reply> {
@@ -83,7 +85,7 @@ export function unaryClient<Definition>(
     definition as Record<string, MethodDefinition<object, object>>,
   )) {
     methods[name] = (request: object, options: UnaryCallOptions = {}) =>
-      callUnary(client, method, request, options.timeoutMs ?? timeoutMs, peer);
+      callUnary(client, method, request, { timeoutMs, ...options }, peer);
   }
   return methods as UnaryClient<Definition>;
 }
@@ -92,16 +94,19 @@ function callUnary(
   client: Client,
   method: MethodDefinition<object, object>,
   request: object,
-  timeoutMs: number,
+  options: UnaryCallOptions & { readonly timeoutMs: number },
   peer: string,
 ): Promise<object> {
   return new Promise((resolve, reject) => {
-    const callOptions: CallOptions = { deadline: Date.now() + timeoutMs };
+    const callOptions: CallOptions = { deadline: Date.now() + options.timeoutMs };
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(options.metadata ?? {})) metadata.set(name, value);
     client.makeUnaryRequest(
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
       request,
+      metadata,
       callOptions,
       (error: ServiceError | null, reply?: object) => {
         if (error !== null) reject(fromGrpcError(error, peer));

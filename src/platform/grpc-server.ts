@@ -17,6 +17,8 @@ export interface CallContext {
   readonly peer: string;
   /** True once the caller gave up or its deadline passed. */
   cancelled(): boolean;
+  /** A metadata entry of the call, '' when absent. */
+  metadata(name: string): string;
 }
 
 interface ServerMethod<Request, Reply> {
@@ -74,7 +76,12 @@ export function unaryService<Definition>(
       callback: sendUnaryData<unknown>,
     ) => {
       const startedMs = performance.now();
-      const context = { method: name, peer: call.getPeer(), cancelled: () => call.cancelled };
+      const context: CallContext = {
+        method: name,
+        peer: call.getPeer(),
+        cancelled: () => call.cancelled,
+        metadata: (key) => String(call.metadata.get(key)[0] ?? ''),
+      };
       // A handler that throws before its first await must not take the server down.
       new Promise((resolve) => resolve(run(call.request, context))).then(
         (reply) => {

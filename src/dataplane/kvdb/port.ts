@@ -117,11 +117,18 @@ export class KvKeys {
   get alive(): string {
     return `${this.root}alive/`;
   }
+  /** Volumes that a node has attached for its own work: no user is behind it. */
+  get maintenance(): string {
+    return `${this.root}maintenance/`;
+  }
   volume(id: string): string {
     return this.volumes + id;
   }
   volumeName(name: string): string {
     return this.volumeNames + name;
+  }
+  maintenanceOf(volumeId: string): string {
+    return this.maintenance + volumeId;
   }
   node(id: string): string {
     return this.nodes + id;
