@@ -3,6 +3,8 @@ import { chooseSizeBytes, gibBytes, readSizeRange, sizeWithin } from './sizes.js
 const range = (required: string, limit = '0') =>
   readSizeRange({ required_bytes: required, limit_bytes: limit });
 
+const refusal = (code: string) => expect.objectContaining({ code }) as Error;
+
 describe('sizes', () => {
   test.each<[string, string, number]>([
     ['0', '0', gibBytes],
@@ -24,24 +26,20 @@ describe('sizes', () => {
     expect(chooseSizeBytes(range('0'), 3 * gibBytes)).toBe(3 * gibBytes);
     expect(chooseSizeBytes(range(String(gibBytes)), 3 * gibBytes)).toBe(3 * gibBytes);
     expect(() => chooseSizeBytes(range('0', String(2 * gibBytes)), 3 * gibBytes)).toThrow(
-      expect.objectContaining({ code: 'out_of_range' }),
+      refusal('out_of_range'),
     );
   });
 
   it('does not round above the limit', () => {
     const tight = range(String(gibBytes + 1), String(gibBytes + 4096));
-    expect(() => chooseSizeBytes(tight)).toThrow(expect.objectContaining({ code: 'out_of_range' }));
-    expect(() => chooseSizeBytes(range('0', '4096'))).toThrow(
-      expect.objectContaining({ code: 'out_of_range' }),
-    );
+    expect(() => chooseSizeBytes(tight)).toThrow(refusal('out_of_range'));
+    expect(() => chooseSizeBytes(range('0', '4096'))).toThrow(refusal('out_of_range'));
   });
 
   it('refuses what is not a size', () => {
-    expect(() => range('-1')).toThrow(expect.objectContaining({ code: 'invalid_argument' }));
-    expect(() => range('10', '5')).toThrow(expect.objectContaining({ code: 'invalid_argument' }));
-    expect(() => range('9223372036854775807')).toThrow(
-      expect.objectContaining({ code: 'out_of_range' }),
-    );
+    expect(() => range('-1')).toThrow(refusal('invalid_argument'));
+    expect(() => range('10', '5')).toThrow(refusal('invalid_argument'));
+    expect(() => range('9223372036854775807')).toThrow(refusal('out_of_range'));
   });
 
   it('knows whether an existing size fits', () => {

@@ -248,7 +248,7 @@ export async function startFakePxNode(protoDir: string): Promise<FakePxNode> {
     },
     loseDevice: async (id) => {
       const volume = need(id);
-      // A file of nothing in place of the device's makes every further I/O fail.
+      // The kernel keeps the loop device for whoever has it mounted; nobody finds it again.
       await runCommand('losetup', ['-d', volume.devicePath], { timeoutMs });
       volume.devicePath = '';
     },

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { PxError } from '../../kernel/errors.js';
+import { PxError, toPxError } from '../../kernel/errors.js';
 import type { RunCommand } from '../../platform/run-command.js';
 import type { BlockDevice } from './block-device.js';
 
@@ -79,12 +79,23 @@ export class FilesystemTool {
   /** Fills the device; does nothing when it is full already. The file system is mounted at `path`. */
   async grow(devicePath: string, path: string, fsType: string): Promise<void> {
     if (fsType === 'ext4') {
-      await this.run('resize2fs', [devicePath], { timeoutMs: growTimeoutMs });
+      await this.run('resize2fs', [devicePath], { timeoutMs: growTimeoutMs }).catch(explainRefusal);
     } else if (fsType === 'xfs') {
       await this.run('xfs_growfs', ['-d', path], { timeoutMs: growTimeoutMs });
     } else {
       throw new PxError('failed_precondition', `a ${fsType} file system cannot grow here`);
     }
+  }
+
+  /** The same for a file system that is not mounted; XFS grows only while it is. */
+  async growUnmounted(device: BlockDevice, fsType: FsType): Promise<void> {
+    if (fsType !== 'ext4') return;
+    // resize2fs wants a full check first, as it moves what is in the way.
+    await this.run('e2fsck', ['-f', '-p', device.path], {
+      timeoutMs: checkTimeoutMs,
+      okExitCodes: [0, fsckCorrected],
+    });
+    await this.run('resize2fs', [device.path], { timeoutMs: growTimeoutMs });
   }
 
   /** A child reads, so that a device that blocks costs a bounded child and no thread of ours. */
@@ -95,6 +106,18 @@ export class FilesystemTool {
       { timeoutMs: probeTimeoutMs },
     );
   }
+}
+
+/** The kernel asks for CAP_SYS_RESOURCE, which a container may have been denied. */
+function explainRefusal(thrown: unknown): never {
+  if (!/Permission denied to resize/.test(toPxError(thrown).message)) throw thrown;
+  throw new PxError(
+    'failed_precondition',
+    'the kernel lets only a process with CAP_SYS_RESOURCE grow a mounted ext4; ' +
+      'the file system grows when the volume is staged next',
+    {},
+    thrown,
+  );
 }
 
 function parseExport(text: string): Map<string, string> {

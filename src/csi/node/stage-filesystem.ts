@@ -1,5 +1,5 @@
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
-import { PxError } from '../../kernel/errors.js';
+import { PxError, toPxError } from '../../kernel/errors.js';
 import type { Access } from '../capability.js';
 import type { BlockDevice } from '../mounts/block-device.js';
 import type { FsType } from '../mounts/filesystem.js';
@@ -19,19 +19,34 @@ export interface StageWish {
 }
 
 export async function stageFilesystem(context: NodeContext, wish: StageWish): Promise<void> {
-  const { mounter, filesystems } = context;
+  const { mounter, filesystems, logger } = context;
   const { device, path } = wish;
   const fsType = wantedFs(wish);
   if (await isStaged(context, wish, fsType)) {
-    // The call before may have been cut off between the mount and the growth.
-    if (!wish.readOnly) await filesystems.grow(device.path, path, fsType);
+    // The call before may have been cut off between the mount and the growth. Pods
+    // may use the mount already, so a growth that is refused must not fail it.
+    if (!wish.readOnly) {
+      await filesystems.grow(device.path, path, fsType).catch((thrown: unknown) => {
+        logger.warn(`not grown: ${toPxError(thrown).message}`, { path });
+      });
+    }
     return;
   }
   await prepareContent(context, wish, fsType);
   await mounter.makeDirectory(path);
-  await mounter.mount(device.path, path, fsType, mountOptions(wish, fsType));
+  const options = mountOptions(wish, fsType);
+  await mounter.mount(device.path, path, fsType, options);
+  if (wish.readOnly) return;
   // A copy of a smaller volume brings a file system smaller than its device.
-  if (!wish.readOnly) await filesystems.grow(device.path, path, fsType);
+  try {
+    await filesystems.grow(device.path, path, fsType);
+  } catch (thrown) {
+    // Nobody has it yet, so what cannot be done while it is mounted is done before.
+    logger.warn(`growing before the mount instead: ${toPxError(thrown).message}`);
+    await mounter.unmount(path);
+    await filesystems.growUnmounted(device, fsType);
+    await mounter.mount(device.path, path, fsType, options);
+  }
 }
 
 /** The class's `fs`, which the volume keeps, overrides what the claim says. */
