@@ -8,6 +8,7 @@ import type { NativeMemory } from '../sys/memory.js';
  * A page in front of each payload, for the header of whatever protocol brought
  * or carries it: header and payload can then be one `read` or one `writev`
  * entry while the payload stays page-aligned, as O_DIRECT wants it.
+ * It belongs to whoever acquired the slot, until the slot is released.
  */
 export const slotHeaderBytes = pageBytes;
 const strideBytes = slotHeaderBytes + maxIoBytes;

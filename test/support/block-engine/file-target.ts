@@ -4,14 +4,19 @@ import { OpKind, Status } from '../../../src/dataplane/protocol/ops.js';
 import * as files from '../../../src/dataplane/sys/files.js';
 import { must } from '../../../src/dataplane/sys/libc.js';
 
+type Counts = ReturnType<typeof noCounts>;
+
+const noCounts = () => ({ reads: 0, writes: 0, zeroes: 0, flushes: 0, zeroedBytes: 0 });
+
 /** The simplest volume there is: one sparse file, every request answered at once. */
 export class FileTarget implements VolumeTarget {
-  readonly counts = { reads: 0, writes: 0, zeroes: 0, flushes: 0, zeroedBytes: 0 };
+  readonly counts: Counts;
   frontend: Frontend | undefined;
   private readonly fd: number;
   private readonly slots: NativeSlotTable;
 
-  constructor(path: string, slots: NativeSlotTable) {
+  constructor(path: string, slots: NativeSlotTable, counts = noCounts()) {
+    this.counts = counts;
     this.fd = must(files.openFile(path, files.OpenFlag.RDWR), `opening ${path}`);
     this.slots = slots;
   }

@@ -1,8 +1,11 @@
 import { parentPort } from 'node:worker_threads';
 import { FuseFrontend } from '../../../../src/dataplane/frontend/fuse/fuse-frontend.js';
+import type { NbdExport } from '../../../../src/dataplane/frontend/nbd/nbd-export.js';
+import { NbdServer } from '../../../../src/dataplane/frontend/nbd/nbd-server.js';
 import { EpollIoLoop } from '../../../../src/dataplane/io/io-loop.js';
 import { NativeSlotTable } from '../../../../src/dataplane/io/slot-table.js';
 import { closeFile } from '../../../../src/dataplane/sys/files.js';
+import { listenTcp, listenUnix } from '../../../../src/dataplane/sys/sockets.js';
 import { FileTarget } from '../file-target.js';
 import type { FromIoThread, ToIoThread } from '../messages.js';
 
@@ -35,6 +38,31 @@ function serve(message: Extract<ToIoThread, { type: 'serve' }>): unknown {
   return frontend.start();
 }
 
+function serveNbd(message: Extract<ToIoThread, { type: 'serveNbd' }>): void {
+  const exports = new Map<string, NbdExport>();
+  for (const [volumeId, settings] of Object.entries(message.volumes)) {
+    const counts = new FileTarget(settings.image, slots);
+    targets.set(volumeId, counts);
+    exports.set(volumeId, {
+      volumeId,
+      ...settings,
+      connect: (frontend) => {
+        const target = new FileTarget(settings.image, slots, counts.counts);
+        target.frontend = frontend;
+        return target;
+      },
+      disconnect: () => undefined,
+    });
+  }
+  const listener = message.socket.startsWith('/')
+    ? listenUnix(message.socket)
+    : listenTcp({ host: '127.0.0.1', port: Number(message.socket) });
+  const find = (name: string): NbdExport | undefined =>
+    name === '' ? exports.values().next().value : exports.get(name);
+  const names = (): string[] => [...exports.keys()];
+  new NbdServer({ loop, slots, listener, exports: { find, names } });
+}
+
 loop.onMessage(port, (received) => {
   const message = received as ToIoThread;
   switch (message.type) {
@@ -46,7 +74,8 @@ loop.onMessage(port, (received) => {
     case 'counts':
       return send({ id: message.id, result: targets.get(message.volumeId)?.counts });
     case 'serveNbd':
-      throw new Error('not served');
+      serveNbd(message);
+      return send({ id: message.id, result: {} });
   }
 });
 send({ id: 0, wakeFd: loop.wakeFd });
