@@ -7,6 +7,7 @@ const node = (id: string, zone: string, region: string) =>
   ({ id, name: `name-${id}`, zone, region, rack: '' }) as NodeStatus__Output;
 const nodes = [node('a', 'z1', 'r1'), node('b', 'z2', 'r1'), node('c', 'z3', 'r2')];
 const [a, b, c] = nodes as [NodeStatus__Output, NodeStatus__Output, NodeStatus__Output];
+const inRegion = { anyRegion: false };
 const term = (segments: Record<string, string>) => ({ segments });
 
 const refusal = (code: string) => expect.objectContaining({ code }) as Error;
@@ -32,20 +33,27 @@ describe('topology', () => {
   });
 
   it('keeps the replicas in the region that a pod needs, and prefers its node', () => {
-    const placement = chooseNodes(keys, nodes, {
-      requisite: [term(keys.segmentsOf(a)), term(keys.segmentsOf(b))],
-      preferred: [term(keys.segmentsOf(b))],
-    });
+    const placement = chooseNodes(
+      keys,
+      nodes,
+      {
+        requisite: [term(keys.segmentsOf(a)), term(keys.segmentsOf(b))],
+        preferred: [term(keys.segmentsOf(b))],
+      },
+      inRegion,
+    );
     expect(placement).toEqual({
       preferredNodes: ['b', 'a'],
       required: [{ segments: { region: 'r1' } }],
     });
-    expect(chooseNodes(keys, nodes, null)).toEqual({ preferredNodes: [], required: [] });
+    expect(chooseNodes(keys, nodes, null, inRegion)).toEqual({ preferredNodes: [], required: [] });
   });
 
   it('refuses a requirement that no node meets', () => {
     const nowhere = { requisite: [term({ [keys.zone]: 'z9' })], preferred: [] };
-    expect(() => chooseNodes(keys, nodes, nowhere)).toThrow(refusal('resource_exhausted'));
+    expect(() => chooseNodes(keys, nodes, nowhere, inRegion)).toThrow(
+      refusal('resource_exhausted'),
+    );
   });
 
   it('says that a volume can be used in the regions of its replicas', () => {

@@ -51,7 +51,9 @@ export async function createVolume(
     const fs = chooseFs(parameters.fs, accesses, source);
     const wish: Wish = { name, range, parameters, accesses, source, fs };
     const nodes = await listNodes(context.px);
-    const placement = chooseNodes(context.topology, nodes, request.accessibility_requirements);
+    const placement = chooseNodes(context.topology, nodes, request.accessibility_requirements, {
+      anyRegion: parameters.regions !== undefined,
+    });
     const volume =
       (await findExisting(context, wish)) ?? (await provision(context, wish, placement));
     return {

@@ -14,12 +14,14 @@ export interface Placement {
  * the volume must be usable, not where every copy must lie: with a delayed
  * binding it is often the pod's node alone, and three copies cannot lie on one
  * node. Any node of a region can attach a volume of that region, so the
- * requirement is that the replicas lie in those regions.
+ * requirement is that the replicas lie in those regions, unless the class names
+ * regions itself.
  */
 export function chooseNodes(
   topology: TopologyKeys,
   nodes: readonly NodeStatus__Output[],
   requirement: TopologyRequirement__Output | null,
+  options: { readonly anyRegion: boolean },
 ): Placement {
   const requisite = requirement?.requisite ?? [];
   const preferred = requirement?.preferred ?? [];
@@ -32,6 +34,8 @@ export function chooseNodes(
   const regions = new Set(possible.map((node) => node.region).filter((region) => region !== ''));
   return {
     preferredNodes: [...ordered].map((node) => node.id),
-    required: [...regions].sort().map((region) => ({ segments: { region } })),
+    required: (options.anyRegion ? [] : [...regions])
+      .sort()
+      .map((region) => ({ segments: { region } })),
   };
 }
