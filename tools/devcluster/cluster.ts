@@ -256,13 +256,27 @@ export class DevCluster {
     return killOnce(this.layout, this.node(name).name, kind);
   }
 
-  /** An orderly shutdown: the CSI driver, the daemon, then what outlives the daemon. */
+  /**
+   * An orderly shutdown: what is attached and not in use is detached, then the
+   * CSI driver, the daemon, and what outlives the daemon end.
+   */
   async stopNode(name: string): Promise<void> {
     const node = this.node(name);
+    await this.detachAll(node).catch(() => undefined);
     await endGracefully(this.layout, node.name, ['px-csi', 'px-node'], stopTimeoutMs);
     await endGracefully(this.layout, node.name, ['holder', 'engine'], stopTimeoutMs);
     await killAll(this.layout, (process) => process.node === node.name);
     await sweep(node.dir);
+  }
+
+  private async detachAll(node: NodeLayout): Promise<void> {
+    const api = this.api(node.name);
+    const { volumes } = await api.ListVolumes({}, { timeoutMs: 5000 });
+    for (const volume of volumes) {
+      if (volume.attached_on !== this.idOf(node)) continue;
+      // One that is still mounted refuses; its writes are safe on the other replicas.
+      await api.DetachVolume({ id_or_name: volume.id }).catch(() => undefined);
+    }
   }
 
   /** Cuts a node off from everybody, or loses only one direction to given peers. */
