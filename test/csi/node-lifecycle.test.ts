@@ -121,6 +121,23 @@ describe.each(['ext4', 'xfs'])('a %s volume', (fsType) => {
     expect(await sizeOfFilesystem(clonePath)).toBeGreaterThan(2.5 * gib);
   });
 
+  it('recovers from a shut-down file system once no pod has it', async () => {
+    id = await h.create('v', { capability });
+    await h.stage(id, capability);
+    await h.publish(id, capability, 'pod');
+    await writeFile(join(h.target('pod'), 'file'), 'hello');
+    await sh('sync', '-f', h.stagingPath);
+    await sh('xfs_io', '-x', '-c', 'shutdown', h.stagingPath);
+    const volume_path = h.target('pod');
+    const stats = await h.csi.node.NodeGetVolumeStats({ volume_id: id, volume_path });
+    expect(stats.volume_condition?.abnormal).toBe(true);
+    await expect(h.stage(id, capability)).rejects.toMatchObject({ code: 'failed_precondition' });
+    await h.csi.node.NodeUnpublishVolume({ volume_id: id, target_path: volume_path });
+    await h.stage(id, capability);
+    await h.publish(id, capability, 'pod');
+    expect(await readFile(join(h.target('pod'), 'file'), 'utf8')).toBe('hello');
+  });
+
   it('is mounted anew when its device has come back under another number', async () => {
     id = await h.create('v', { capability });
     await h.stage(id, capability);

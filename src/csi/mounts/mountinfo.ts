@@ -35,6 +35,17 @@ export function parseMountInfo(text: string): MountEntry[] {
   return entries;
 }
 
+/**
+ * A file system that met an error it could not survive: ext4 says so among its
+ * flags, or turns itself read-only while the mount's own flags stay. XFS says
+ * nothing here and answers EIO to everything.
+ */
+export function hasStopped(entry: MountEntry): boolean {
+  const { superOptions, options } = entry;
+  const says = superOptions.includes('emergency_ro') || superOptions.includes('shutdown');
+  return says || (superOptions.includes('ro') && !options.includes('ro'));
+}
+
 function splitAt(line: string, separator: string): [string, string] {
   const at = line.indexOf(separator);
   return at < 0 ? [line, ''] : [line.slice(0, at), line.slice(at + separator.length)];

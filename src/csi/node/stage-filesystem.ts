@@ -3,10 +3,10 @@ import { PxError, toPxError } from '../../kernel/errors.js';
 import type { Access } from '../capability.js';
 import type { BlockDevice } from '../mounts/block-device.js';
 import type { FsType } from '../mounts/filesystem.js';
-import type { MountEntry } from '../mounts/mountinfo.js';
+import { hasStopped, type MountEntry } from '../mounts/mountinfo.js';
 import { mergeMountOptions } from '../parameters/mount-options.js';
 import type { NodeContext } from './context.js';
-import { removeMount } from './published-mounts.js';
+import { mountsOf, removeMount } from './published-mounts.js';
 
 export interface StageWish {
   readonly volume: Volume__Output;
@@ -67,9 +67,10 @@ async function isStaged(context: NodeContext, wish: StageWish, fsType: FsType): 
   const entry = await mounter.at(wish.path);
   if (entry === undefined) return false;
   const state = await mounter.inspect(wish.path);
-  const healthy =
-    state.kind === 'present' && entry.device === wish.device.number && !hasFailed(entry, wish);
-  if (!healthy) {
+  const sameDevice = entry.device === wish.device.number;
+  const working = state.kind === 'present' && !hasStopped(entry);
+  if (!sameDevice || !working) {
+    if (sameDevice) await refuseWhileUsed(context, wish, entry);
     logger.warn('a stale mount is replaced', { path: wish.path, was: entry.device });
     await removeMount(context, wish.path);
     return false;
@@ -88,11 +89,24 @@ async function isStaged(context: NodeContext, wish: StageWish, fsType: FsType): 
   );
 }
 
-/** A file system that met an I/O error turns itself read-only; the mount's own flags stay. */
-function hasFailed(entry: MountEntry, wish: StageWish): boolean {
-  const { superOptions } = entry;
-  const stopped = superOptions.includes('ro') || superOptions.includes('emergency_ro');
-  return !wish.readOnly && stopped && !entry.options.includes('ro');
+/**
+ * The kernel mounts a device's one file system again, failed as it is, while
+ * anybody has it mounted: it recovers only after the last mount is gone.
+ */
+async function refuseWhileUsed(
+  context: NodeContext,
+  wish: StageWish,
+  staged: MountEntry,
+): Promise<void> {
+  const others = (await mountsOf(context, wish.device)).filter(
+    (entry) => entry.mountPoint !== staged.mountPoint,
+  );
+  if (others.length === 0) return;
+  throw new PxError(
+    'failed_precondition',
+    `the file system of volume "${wish.volume.id}" has failed and is in use at ` +
+      `${others.map((entry) => entry.mountPoint).join(', ')}; it recovers once that has ended`,
+  );
 }
 
 async function prepareContent(

@@ -6,7 +6,7 @@ import type { VolumeCondition } from '../../gen/csi/v1/VolumeCondition.js';
 import type { VolumeUsage } from '../../gen/csi/v1/VolumeUsage.js';
 import { PxError } from '../../kernel/errors.js';
 import { deviceNumberOf, readBlockDevice } from '../mounts/block-device.js';
-import type { MountEntry } from '../mounts/mountinfo.js';
+import { hasStopped, type MountEntry } from '../mounts/mountinfo.js';
 import { required, requireVolume } from '../px-volumes.js';
 import { conditionOf, healthOf } from '../volume-health.js';
 import { findAttachedDevice } from './attached-device.js';
@@ -62,12 +62,11 @@ async function conditionAt(context: NodeContext, path: string): Promise<VolumeCo
   return mountCondition(entry, state.kind === 'corrupted' ? state.code : undefined);
 }
 
-/** The file system's flags differ from the mount's own once an error made it read-only. */
 function mountCondition(entry: MountEntry, errorCode?: string): VolumeCondition {
   if (errorCode !== undefined) {
     return { abnormal: true, message: `the mount at ${entry.mountPoint} answers ${errorCode}` };
   }
-  if (entry.superOptions.includes('emergency_ro')) {
+  if (hasStopped(entry)) {
     return {
       abnormal: true,
       message: `the file system at ${entry.mountPoint} stopped writing after an I/O error`,
