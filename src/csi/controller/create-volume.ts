@@ -161,6 +161,9 @@ async function findExisting(context: ControllerContext, wish: Wish): Promise<PxV
   const existing = await lookUpVolume(context.px, wish.name);
   // A half-made one is for px-node to finish, which knows how far it came.
   if (existing === undefined || existing.name !== wish.name || !isReady(existing)) return undefined;
+  // A copy has its source's size until its last step, which px-node finishes too.
+  const mayBeUngrown = wish.source !== undefined && existing.parent_id === wish.source.id;
+  if (mayBeUngrown && sizeOf(existing) < wish.range.requiredBytes) return undefined;
   const difference = differenceFrom(existing, wish);
   if (difference === undefined) return existing;
   throw new PxError('already_exists', `a volume "${wish.name}" exists with ${difference}`, {
