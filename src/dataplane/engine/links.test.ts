@@ -121,7 +121,6 @@ describe('RemoteLink and ReplicaSession', () => {
     const views = new SlotViews(slots);
     registry = new ReplicaRegistry();
     replica = new MemoryReplica(registry, slots);
-    registry.add('volume', replica);
     events = new Events();
     poolSlots = [];
     const recorded = {
@@ -144,7 +143,10 @@ describe('RemoteLink and ReplicaSession', () => {
     const shared = { loop, outbox, views, clusterId: 'cluster' };
     const fd = listenTcp({ host: '127.0.0.1', port: 0 });
     port = localAddress(fd)?.port ?? 0;
-    const sessionDeps = { ...shared, registry, pool, nodeId: 'node2', recycle };
+    const replicas = {
+      find: (message: Hello) => (message.volumeId === 'volume' ? replica : undefined),
+    };
+    const sessionDeps = { ...shared, registry, replicas, pool, nodeId: 'node2', recycle };
     const handOver = (taken: number, message: Hello): void => {
       (idle.pop() ?? new ReplicaSession(sessionDeps)).open(taken, message);
     };

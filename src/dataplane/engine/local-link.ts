@@ -3,6 +3,7 @@ import type { CoordinatorEvents, ReplicaPort } from '../protocol/ports.js';
 import type { Outbox } from './outbox.js';
 import {
   type ReplicaCore,
+  type ReplicaFinder,
   type ReplicaRegistry,
   type SessionOwner,
   unknownReplica,
@@ -20,6 +21,7 @@ export class LocalLink implements ReplicaPort, SessionOwner {
 
   constructor(
     private readonly registry: ReplicaRegistry,
+    private readonly replicas: ReplicaFinder,
     private readonly outbox: Outbox,
     private readonly events: CoordinatorEvents,
     private readonly link: number,
@@ -27,8 +29,8 @@ export class LocalLink implements ReplicaPort, SessionOwner {
 
   open(hello: Hello): void {
     this.close();
-    this.session = this.registry.begin(this);
-    this.replica = this.registry.find(hello.volumeId);
+    this.session = this.registry.begin(this, hello.volumeId);
+    this.replica = this.replicas.find(hello);
     if (this.replica !== undefined) {
       this.replica.hello(this.session, hello);
       return;
@@ -75,11 +77,6 @@ export class LocalLink implements ReplicaPort, SessionOwner {
   onDropped(): void {
     this.session = noSession;
     this.replica = undefined;
-    this.events.onLinkDown(this.link, 'another coordinator took the replica over');
-  }
-
-  /** The replica was closed (removed, or its store failed). */
-  onReplicaGone(): void {
-    if (this.session !== noSession) this.onDropped();
+    this.events.onLinkDown(this.link, 'the replica obeys another coordinator or was closed');
   }
 }

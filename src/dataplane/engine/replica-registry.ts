@@ -1,4 +1,3 @@
-import { assert } from '../../kernel/assert.js';
 import type { ControlMessage, ControlReply, Hello, HelloReply } from '../protocol/messages.js';
 import type { ReplicaHost } from '../protocol/ports.js';
 
@@ -15,32 +14,28 @@ export interface SessionOwner {
   onHelloReply(reply: HelloReply): void;
   onReply(slot: number, status: number): void;
   onControlReply(tag: number, reply: ControlReply): void;
-  /** The replica obeys another session now and touches no slot of this one any more. */
+  /** The replica is another session's now, or closed, and touches no slot of this one any more. */
   onDropped(): void;
 }
 
-/** The replicas of one I/O thread and the sessions that they answer. */
+/** Finds, or opens, the replica that a coordinator asks for. */
+export interface ReplicaFinder {
+  find(hello: Hello): ReplicaCore | undefined;
+}
+
+interface Session {
+  readonly owner: SessionOwner;
+  readonly volumeId: string;
+}
+
+/** The sessions of one I/O thread, by number: how the replicas' answers find their way. */
 export class ReplicaRegistry implements ReplicaHost {
-  private readonly replicas = new Map<string, ReplicaCore>();
-  private readonly sessions = new Map<number, SessionOwner>();
+  private readonly sessions = new Map<number, Session>();
   private lastSession = 0;
 
-  add(volumeId: string, replica: ReplicaCore): void {
-    assert(!this.replicas.has(volumeId), `two replicas of volume ${volumeId} on one node`);
-    this.replicas.set(volumeId, replica);
-  }
-
-  remove(volumeId: string): void {
-    this.replicas.delete(volumeId);
-  }
-
-  find(volumeId: string): ReplicaCore | undefined {
-    return this.replicas.get(volumeId);
-  }
-
-  begin(owner: SessionOwner): number {
+  begin(owner: SessionOwner, volumeId: string): number {
     this.lastSession++;
-    this.sessions.set(this.lastSession, owner);
+    this.sessions.set(this.lastSession, { owner, volumeId });
     return this.lastSession;
   }
 
@@ -50,21 +45,30 @@ export class ReplicaRegistry implements ReplicaHost {
   }
 
   helloReply(session: number, reply: HelloReply): void {
-    this.sessions.get(session)?.onHelloReply(reply);
+    this.sessions.get(session)?.owner.onHelloReply(reply);
   }
 
   reply(session: number, slot: number, status: number): void {
-    this.sessions.get(session)?.onReply(slot, status);
+    this.sessions.get(session)?.owner.onReply(slot, status);
   }
 
   controlReply(session: number, tag: number, reply: ControlReply): void {
-    this.sessions.get(session)?.onControlReply(tag, reply);
+    this.sessions.get(session)?.owner.onControlReply(tag, reply);
   }
 
   dropSession(session: number): void {
-    const owner = this.sessions.get(session);
+    const found = this.sessions.get(session);
     this.sessions.delete(session);
-    owner?.onDropped();
+    found?.owner.onDropped();
+  }
+
+  /** The replica is being closed: all its sessions end. */
+  dropVolume(volumeId: string, replica: ReplicaCore): void {
+    for (const [session, entry] of [...this.sessions]) {
+      if (entry.volumeId !== volumeId) continue;
+      replica.closeSession(session);
+      this.dropSession(session);
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { FrameHeader, FrameType } from '../wire/frame.js';
 import { FrameConnection, type ConnectionDeps, type ConnectionOwner } from './frame-connection.js';
 import {
   type ReplicaCore,
+  type ReplicaFinder,
   type ReplicaRegistry,
   type SessionOwner,
   unknownReplica,
@@ -15,6 +16,7 @@ import type { SlotViews } from './slot-views.js';
 
 export interface ReplicaSessionDeps extends ConnectionDeps {
   readonly registry: ReplicaRegistry;
+  readonly replicas: ReplicaFinder;
   readonly pool: SlotPool;
   readonly views: SlotViews;
   readonly clusterId: string;
@@ -51,8 +53,8 @@ export class ReplicaSession implements ConnectionOwner, SessionOwner, SlotWaiter
     this.greeted = false;
     this.closing = false;
     this.connection.open(fd, false, 1);
-    this.session = this.deps.registry.begin(this);
-    this.replica = this.deps.registry.find(hello.volumeId);
+    this.session = this.deps.registry.begin(this, hello.volumeId);
+    this.replica = this.deps.replicas.find(hello);
     if (this.replica === undefined) this.onHelloReply(unknownReplica(hello));
     else this.replica.hello(this.session, hello);
   }
