@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { access, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
@@ -32,44 +33,56 @@ const sysBlock = '/sys/block';
 /** One device of ours asks for at most what one slot holds. */
 const maxSectorsKb = 1024;
 
-export async function listLoopDevices(): Promise<LoopDevice[]> {
-  const names = (await readdir(sysBlock)).filter((name) => /^loop\d+$/.test(name));
-  const devices = await Promise.all(names.map(readLoopDevice));
-  return devices.filter((device) => device !== undefined);
+export function listLoopDevices(): LoopDevice[] {
+  return loopNames()
+    .map(readLoopDevice)
+    .filter((device) => device !== undefined);
 }
 
-async function readLoopDevice(name: string): Promise<LoopDevice | undefined> {
+/** With hundreds of devices only one small file of each is read. */
+export function findLoopDevice(backingFile: string): LoopDevice | undefined {
+  const name = loopNames().find((candidate) => readBackingFile(candidate) === backingFile);
+  return name === undefined ? undefined : readLoopDevice(name);
+}
+
+function loopNames(): string[] {
+  return readdirSync(sysBlock).filter((name) => /^loop\d+$/.test(name));
+}
+
+/** sysfs answers from memory: these reads wait for no disk and for no engine. */
+function readLoopDevice(name: string): LoopDevice | undefined {
   try {
-    // The directory `loop` exists only while the device is configured.
-    const [backingFile, sectors, readOnly, directIo] = await Promise.all(
-      ['loop/backing_file', 'size', 'ro', 'loop/dio'].map((file) => readSys(name, file)),
-    );
     return {
       path: `/dev/${name}`,
-      // The kernel marks a file whose name is gone.
-      backingFile: (backingFile ?? '').replace(/ \(deleted\)$/, ''),
-      sizeBytes: Number(sectors) * 512,
-      readOnly: readOnly === '1',
-      directIo: directIo === '1',
+      backingFile: readBackingFile(name) ?? '',
+      sizeBytes: Number(readSys(name, 'size')) * 512,
+      readOnly: readSys(name, 'ro') === '1',
+      directIo: readSys(name, 'loop/dio') === '1',
     };
+  } catch {
+    // The directory `loop` exists only while the device is configured.
+    return undefined;
+  }
+}
+
+function readBackingFile(name: string): string | undefined {
+  try {
+    // The kernel marks a file whose name is gone.
+    return readSys(name, 'loop/backing_file').replace(/ \(deleted\)$/, '');
   } catch {
     return undefined;
   }
 }
 
-async function readSys(name: string, file: string): Promise<string> {
+function readSys(name: string, file: string): string {
   // Only the trailing newline goes: a file name may end in a blank.
-  return (await readFile(`${sysBlock}/${name}/${file}`, 'utf8')).replace(/\n$/, '');
-}
-
-export async function findLoopDevice(backingFile: string): Promise<LoopDevice | undefined> {
-  return (await listLoopDevices()).find((device) => device.backingFile === backingFile);
+  return readFileSync(`${sysBlock}/${name}/${file}`, 'utf8').replace(/\n$/, '');
 }
 
 /** The device of the file: an existing one, or a new one. */
 export async function attachLoopDevice(run: RunCommand, options: LoopOptions): Promise<LoopDevice> {
   const { backingFile, blockSizeBytes, readOnly } = options;
-  const existing = await findLoopDevice(backingFile);
+  const existing = findLoopDevice(backingFile);
   if (existing !== undefined) {
     if (existing.readOnly === readOnly) return existing;
     throw new PxError(
@@ -88,7 +101,7 @@ export async function attachLoopDevice(run: RunCommand, options: LoopOptions): P
   );
   const name = basename(stdout.trim());
   await tuneQueue(name, options);
-  const device = await readLoopDevice(name);
+  const device = readLoopDevice(name);
   if (device?.backingFile !== backingFile) {
     throw new PxError('io_error', `losetup reported ${name}, which does not serve ${backingFile}`);
   }
@@ -127,7 +140,7 @@ export async function detachLoopDevice(
   await run('losetup', ['--detach', device.path], { timeoutMs: commandTimeoutMs });
   // With another opener left the kernel detaches at its last close, which nothing announces.
   const deadline = monotonicMs() + timeoutMs;
-  while (await isAttached(device)) {
+  while (isAttached(device)) {
     if (monotonicMs() > deadline) {
       throw new PxError(
         'failed_precondition',
@@ -138,9 +151,8 @@ export async function detachLoopDevice(
   }
 }
 
-async function isAttached(device: LoopDevice): Promise<boolean> {
-  const now = await readLoopDevice(basename(device.path));
-  return now?.backingFile === device.backingFile;
+function isAttached(device: LoopDevice): boolean {
+  return readBackingFile(basename(device.path)) === device.backingFile;
 }
 
 /** Why the device must not be taken away, or undefined. */
@@ -167,7 +179,7 @@ export async function resizeLoopDevice(
     throw new PxError('aborted', `the engine reports ${file.size} bytes, not ${sizeBytes}`);
   }
   await run('losetup', ['--set-capacity', device.path], { timeoutMs: commandTimeoutMs });
-  const resized = await readLoopDevice(basename(device.path));
+  const resized = readLoopDevice(basename(device.path));
   if (resized?.sizeBytes !== sizeBytes) {
     throw new PxError('io_error', `${device.path} has ${resized?.sizeBytes} bytes after growing`);
   }

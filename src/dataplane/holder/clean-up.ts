@@ -26,7 +26,7 @@ export async function cleanUpRunDir(
   }
   // Then the devices, as long as the mount gives their files the name by which we know them.
   const prefix = `${join(runDir, volumesDirectoryName)}/`;
-  for (const device of await listLoopDevices()) {
+  for (const device of listLoopDevices()) {
     if (!device.backingFile.startsWith(prefix)) continue;
     if (keep.has(device.backingFile.slice(prefix.length))) continue;
     logger.warn('a left-over loop device is taken down', { device: device.path });

@@ -9,6 +9,7 @@ import {
   attachLoopDevice,
   detachLoopDevice,
   findLoopDevice,
+  listLoopDevices,
   loopDeviceUser,
   resizeLoopDevice,
 } from '../frontend/loop-device.js';
@@ -49,8 +50,11 @@ export class HeldVolumesTable {
     return Object.fromEntries([...this.held].map(([id, { settings }]) => [id, settings]));
   }
 
-  async list(): Promise<HeldVolume[]> {
-    return Promise.all([...this.held].map(([volumeId, held]) => this.describe(volumeId, held)));
+  list(): HeldVolume[] {
+    const devices = new Map(listLoopDevices().map((device) => [device.backingFile, device.path]));
+    return [...this.held].map(([volumeId, { fd, path, settings }]) => {
+      return { volumeId, fd, path, settings, devicePath: devices.get(path) ?? '' };
+    });
   }
 
   async hold(volumeId: string, settings: JsonObject): Promise<HeldVolume> {
@@ -73,7 +77,7 @@ export class HeldVolumesTable {
     fuse.assertVolumeId(volumeId);
     const held = this.held.get(volumeId);
     if (held === undefined) return;
-    const device = await findLoopDevice(held.path);
+    const device = findLoopDevice(held.path);
     if (device !== undefined && !force) {
       throw new PxError('failed_precondition', `${device.path} still serves volume ${volumeId}`);
     }
@@ -99,7 +103,7 @@ export class HeldVolumesTable {
   async detachDevice(volumeId: string, force: boolean): Promise<void> {
     const held = this.held.get(volumeId);
     if (held === undefined) return;
-    const device = await findLoopDevice(held.path);
+    const device = findLoopDevice(held.path);
     if (device === undefined) return;
     const user = force ? undefined : await loopDeviceUser(device);
     if (user !== undefined) {
@@ -110,7 +114,7 @@ export class HeldVolumesTable {
   }
 
   async resizeDevice(volumeId: string, sizeBytes: number): Promise<void> {
-    const device = await findLoopDevice(this.mustHold(volumeId).path);
+    const device = findLoopDevice(this.mustHold(volumeId).path);
     if (device !== undefined && device.sizeBytes !== sizeBytes) {
       await resizeLoopDevice(this.run, device, sizeBytes);
     }
@@ -144,8 +148,8 @@ export class HeldVolumesTable {
     return held;
   }
 
-  private async describe(volumeId: string, { fd, path, settings }: Held): Promise<HeldVolume> {
-    const device = await findLoopDevice(path);
+  private describe(volumeId: string, { fd, path, settings }: Held): HeldVolume {
+    const device = findLoopDevice(path);
     return { volumeId, fd, path, settings, devicePath: device?.path ?? '' };
   }
 }

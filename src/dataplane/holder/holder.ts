@@ -139,12 +139,12 @@ export class Holder {
     };
   }
 
-  private async list(): Promise<HeldVolumes> {
+  private list(): HeldVolumes {
     // An engine runs at most once: whoever asks is the only one, the others were reaped.
     return {
       holderPid: process.pid,
       previousEnginesEnded: true,
-      volumes: await this.volumes.list(),
+      volumes: this.volumes.list(),
     };
   }
 
@@ -159,7 +159,7 @@ export class Holder {
     if (this.volumes.size > 0 && !force) {
       throw new PxError('failed_precondition', `${this.volumes.size} volumes are still attached`);
     }
-    for (const { volumeId } of await this.volumes.list()) {
+    for (const { volumeId } of this.volumes.list()) {
       await this.alone(volumeId, () => this.volumes.release(volumeId, true));
     }
     await this.supervisor.stop();

@@ -29,7 +29,6 @@ export const Opcode = {
 
 /** `fuse_in_header` plus the longest fixed body, that of WRITE. */
 export const requestBytes = 80;
-export const inHeaderBytes = 40;
 export const outHeaderBytes = 16;
 
 /** Where the words of a request lie, in 32-bit words from its first byte. */
