@@ -28,10 +28,14 @@ export async function lookUpVolume(
   }
 }
 
-/** px-node finds by id or name; a CSI volume_id is an id only. */
+/**
+ * px-node finds by id or name; a CSI volume_id is an id only. A volume whose
+ * deletion was acknowledged is gone, also while a node that is down still has
+ * a replica to remove.
+ */
 export async function findVolume(px: NodeApi, id: string): Promise<Volume__Output | undefined> {
   const volume = await lookUpVolume(px, id);
-  return volume?.id === id ? volume : undefined;
+  return volume?.id === id && volume.status !== 'deleting' ? volume : undefined;
 }
 
 export async function requireVolume(px: NodeApi, id: string): Promise<Volume__Output> {

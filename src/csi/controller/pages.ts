@@ -32,7 +32,7 @@ export async function listPage(
       { timeoutMs: pxTimeouts.readMs },
     );
     const nextToken = page.next_token === '' ? '' : `${tokenPrefix}${page.next_token}`;
-    return { volumes: page.volumes, nextToken };
+    return { volumes: page.volumes.filter((volume) => volume.status !== 'deleting'), nextToken };
   } catch (thrown) {
     if (pxToken !== '' && toPxError(thrown).code === 'invalid_argument') throw staleToken();
     throw thrown;
