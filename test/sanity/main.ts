@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { tryRun } from '../../tools/lib/run.js';
+import { mountsBelow } from '../support/csi-harness.js';
 import { findCsiSanity } from './csi-sanity.js';
 import { readReport, type Outcome } from './report.js';
 import { fakeTarget, realTarget, type SanityTarget } from './target.js';
@@ -62,6 +63,8 @@ async function runPass(program: string, target: SanityTarget, pass: Pass): Promi
     }
     return outcome;
   } finally {
+    // A run that was cut off leaves volumes mounted, and rm would empty them.
+    for (const path of await mountsBelow(dir)) await tryRun('umount', ['-l', path]);
     await rm(dir, { recursive: true, force: true });
   }
 }
