@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { PxError } from '../../kernel/errors.js';
 import { closeFile } from '../sys/files.js';
@@ -23,6 +24,7 @@ const detachTimeoutMs = 5_000;
 interface Held {
   readonly fd: number;
   readonly path: string;
+  readonly mountToken: number;
   settings: JsonObject;
 }
 
@@ -50,10 +52,14 @@ export class HeldVolumesTable {
     return Object.fromEntries([...this.held].map(([id, { settings }]) => [id, settings]));
   }
 
+  mountTokens(): Record<string, number> {
+    return Object.fromEntries([...this.held].map(([id, { mountToken }]) => [id, mountToken]));
+  }
+
   list(): HeldVolume[] {
     const devices = new Map(listLoopDevices().map((device) => [device.backingFile, device.path]));
-    return [...this.held].map(([volumeId, { fd, path, settings }]) => {
-      return { volumeId, fd, path, settings, devicePath: devices.get(path) ?? '' };
+    return [...this.held].map(([volumeId, held]) => {
+      return { volumeId, ...held, devicePath: devices.get(held.path) ?? '' };
     });
   }
 
@@ -68,7 +74,7 @@ export class HeldVolumesTable {
     const stale = (await fuse.listFuseMounts(this.runDir)).some((mount) => mount.path === path);
     if (stale) throw new PxError('internal', `${path} is mounted, and nobody holds it`);
     const fd = await fuse.mountFuseFile(path, volumeId);
-    const held = { fd, path, settings };
+    const held = { fd, path, settings, mountToken: randomInt(2 ** 47) };
     this.held.set(volumeId, held);
     return this.describe(volumeId, held);
   }
@@ -135,7 +141,8 @@ export class HeldVolumesTable {
           continue;
         }
         const settings = state.settings[mount.volumeId] ?? {};
-        this.held.set(mount.volumeId, { fd, path: mount.path, settings });
+        const mountToken = state.mountTokens[mount.volumeId] ?? 0;
+        this.held.set(mount.volumeId, { fd, path: mount.path, settings, mountToken });
       }
       if (pidfd >= 0) closeFile(pidfd);
     }
@@ -148,9 +155,9 @@ export class HeldVolumesTable {
     return held;
   }
 
-  private describe(volumeId: string, { fd, path, settings }: Held): HeldVolume {
-    const device = findLoopDevice(path);
-    return { volumeId, fd, path, settings, devicePath: device?.path ?? '' };
+  private describe(volumeId: string, held: Held): HeldVolume {
+    const device = findLoopDevice(held.path);
+    return { volumeId, ...held, devicePath: device?.path ?? '' };
   }
 }
 

@@ -9,11 +9,19 @@ export interface HolderMethods {
   /** Unmounts; the loop device must be gone. `force` aborts everything that hangs on it. */
   'volume.release': { params: { volumeId: string; force: boolean }; result: JsonObject };
   'volume.list': { params: Record<string, never>; result: HeldVolumes };
-  /** The engine says which of its descriptors are copies of ours: how a new holder gets them. */
+  /**
+   * The engine says which of its descriptors are copies of ours: how a new holder gets them. By
+   * volume id, and `memory:NAME`.
+   */
   'engine.adopted': {
     params: { pid: number; fds: Readonly<Record<string, number>> };
     result: JsonObject;
   };
+  /**
+   * Memory that outlives the engine: a memory file of that size, made at the first call. For
+   * kernels that do not send unanswered FUSE requests again.
+   */
+  'memory.open': { params: { name: string; sizeBytes: number }; result: { fd: number } };
   /** Ends the engine and starts it again, with another command line if one is given. */
   'engine.restart': { params: { command?: readonly string[] }; result: JsonObject };
   'device.attach': { params: AttachDevice; result: { devicePath: string } };
@@ -39,6 +47,8 @@ export interface HeldVolume {
   readonly volumeId: string;
   /** The number of the /dev/fuse descriptor within the holder. */
   readonly fd: number;
+  /** Random; another one each time the volume is mounted. */
+  readonly mountToken: number;
   /** The FUSE file. */
   readonly path: string;
   /** '' while there is no loop device. */

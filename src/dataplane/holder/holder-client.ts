@@ -3,6 +3,7 @@ import { callJsonLines } from '../../platform/json-lines.js';
 import { closeFile } from '../sys/files.js';
 import { must } from '../sys/libc.js';
 import { pidfdGetFd, pidfdOpen } from '../sys/process.js';
+import { memoryKey } from './held-memory.js';
 import { holderSocketName } from './holder-api.js';
 import type { HeldVolume, HolderMethods, HolderStatus, JsonObject } from './holder-api.js';
 
@@ -48,22 +49,31 @@ export class HolderClient {
     return this.fetch(volumes);
   }
 
+  /** This process's own descriptor of memory that outlives it; map it with `mapFile`. */
+  async openMemory(name: string, sizeBytes: number): Promise<number> {
+    const { fd } = await this.call('memory.open', { name, sizeBytes });
+    const [own = -1] = await this.copyDescriptors([fd]);
+    await this.call('engine.adopted', { pid: process.pid, fds: { [memoryKey(name)]: own } });
+    return own;
+  }
+
   private async fetch(volumes: readonly HeldVolume[]): Promise<FetchedVolume[]> {
     if (volumes.length === 0) return [];
-    const { pid } = await this.ping();
-    const pidfd = must(pidfdOpen(pid), 'opening the holder');
-    const fetched: FetchedVolume[] = [];
-    try {
-      for (const volume of volumes) {
-        const ownFd = must(pidfdGetFd(pidfd, volume.fd), `copying the descriptor ${volume.fd}`);
-        fetched.push({ ...volume, ownFd });
-      }
-    } finally {
-      closeFile(pidfd);
-    }
+    const own = await this.copyDescriptors(volumes.map(({ fd }) => fd));
+    const fetched = volumes.map((volume, index) => ({ ...volume, ownFd: own[index] ?? -1 }));
     const fds = Object.fromEntries(fetched.map(({ volumeId, ownFd }) => [volumeId, ownFd]));
     await this.call('engine.adopted', { pid: process.pid, fds });
     return fetched;
+  }
+
+  private async copyDescriptors(theirs: readonly number[]): Promise<number[]> {
+    const { pid } = await this.ping();
+    const pidfd = must(pidfdOpen(pid), 'opening the holder');
+    try {
+      return theirs.map((fd) => must(pidfdGetFd(pidfd, fd), `copying the descriptor ${fd}`));
+    } finally {
+      closeFile(pidfd);
+    }
   }
 }
 

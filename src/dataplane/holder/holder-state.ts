@@ -11,11 +11,12 @@ const stateSchema = z.object({
   /** Numbers within the engine. */
   adopted: z.record(z.string(), z.number()),
   settings: z.record(z.string(), z.record(z.string(), z.unknown())),
+  mountTokens: z.record(z.string(), z.number()),
 });
 
 export type HolderState = z.infer<typeof stateSchema>;
 
-const emptyState: HolderState = { adopted: {}, settings: {} };
+const emptyState: HolderState = { adopted: {}, settings: {}, mountTokens: {} };
 
 function statePath(runDir: string): string {
   return join(runDir, 'holder.json');

@@ -10,6 +10,7 @@ import { openFile, OpenFlag } from '../sys/files.js';
 import { Errno, must } from '../sys/libc.js';
 import { lockExclusively } from '../sys/process.js';
 import { EngineSupervisor } from './engine-supervisor.js';
+import { HeldMemory } from './held-memory.js';
 import { HeldVolumesTable } from './held-volumes.js';
 import { holderSocketName } from './holder-api.js';
 import type { HeldVolumes, HolderStatus } from './holder-api.js';
@@ -36,6 +37,7 @@ const schemas = {
     discard: z.boolean().default(true),
   }),
   resize: volume.extend({ sizeBytes: z.number().int().positive() }),
+  memory: z.object({ name: z.string().regex(/^[a-z0-9-]{1,64}$/), sizeBytes: z.number().int() }),
   stop: z.object({ force: z.boolean().default(false) }),
 };
 
@@ -47,6 +49,7 @@ export class Holder {
   private readonly options: HolderOptions;
   private readonly runDir: string;
   private readonly volumes: HeldVolumesTable;
+  private readonly memory = new HeldMemory();
   private readonly supervisor: EngineSupervisor;
   private readonly startedAt = new Date().toISOString();
   private readonly busy = new Map<string, Promise<unknown>>();
@@ -72,7 +75,10 @@ export class Holder {
     const state = loadHolderState(this.runDir);
     const survived = state.engine !== undefined && this.supervisor.adopt(state.engine);
     await this.volumes.recover(state, survived ? state.engine?.pid : undefined);
-    if (survived) this.adopted = state.adopted;
+    if (survived && state.engine !== undefined) {
+      this.adopted = state.adopted;
+      this.memory.recover(state.adopted, state.engine.pid);
+    }
     this.save();
     this.server = await serveJsonLines(join(this.runDir, holderSocketName), (method, params) =>
       this.handle(method, params),
@@ -118,6 +124,10 @@ export class Holder {
       case 'device.resize': {
         const { volumeId, sizeBytes } = parse(schemas.resize, params);
         return this.alone(volumeId, () => this.volumes.resizeDevice(volumeId, sizeBytes));
+      }
+      case 'memory.open': {
+        const { name, sizeBytes } = parse(schemas.memory, params);
+        return { fd: this.memory.open(name, sizeBytes) };
       }
       case 'engine.adopted':
         return this.noteAdopted(parse(schemas.adopted, params));
@@ -185,8 +195,12 @@ export class Holder {
 
   private save(): void {
     const engine = this.supervisor.engine;
-    const { adopted } = this;
-    saveHolderState(this.runDir, { engine, adopted, settings: this.volumes.settings() });
+    saveHolderState(this.runDir, {
+      engine,
+      adopted: this.adopted,
+      settings: this.volumes.settings(),
+      mountTokens: this.volumes.mountTokens(),
+    });
   }
 }
 

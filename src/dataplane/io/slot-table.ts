@@ -1,7 +1,7 @@
 import { assert } from '../../kernel/assert.js';
 import { maxIoBytes } from '../protocol/ops.js';
 import type { SlotTable } from '../protocol/ops.js';
-import { allocateMemory, discardPages, pageBytes } from '../sys/memory.js';
+import { allocateMemory, pageBytes } from '../sys/memory.js';
 import type { NativeMemory } from '../sys/memory.js';
 
 /**
@@ -38,14 +38,21 @@ export class NativeSlotTable implements SlotTable {
   private readonly busy: Uint8Array;
   private freeSlots: number;
 
-  constructor(capacity: number) {
+  /** What `memory` must hold for a table of that capacity. */
+  static bytesFor(capacity: number): number {
+    return capacity * strideBytes;
+  }
+
+  /** With a memory of an earlier process, every slot is free all the same until `claim`ed. */
+  constructor(capacity: number, memory = allocateMemory(NativeSlotTable.bytesFor(capacity))) {
     assert(capacity > 0, 'a slot table needs a slot');
+    assert(memory.byteLength >= NativeSlotTable.bytesFor(capacity), 'the memory is too small');
     this.capacity = capacity;
     this.kind = new Uint8Array(capacity);
     this.offset = new Float64Array(capacity);
     this.length = new Float64Array(capacity);
     this.seq = new Float64Array(capacity);
-    this.memory = allocateMemory(capacity * strideBytes);
+    this.memory = memory;
     this.free = new Int32Array(capacity);
     this.busy = new Uint8Array(capacity);
     this.freeSlots = capacity;
@@ -91,6 +98,15 @@ export class NativeSlotTable implements SlotTable {
     return slot;
   }
 
+  /** Takes one certain free slot: a request of an earlier process lies in it. */
+  claim(slot: number): void {
+    const at = this.free.subarray(0, this.freeSlots).indexOf(slot);
+    assert(at !== -1, `slot ${slot} is not free`);
+    this.free.copyWithin(at, at + 1, this.freeSlots);
+    this.freeSlots--;
+    this.busy[slot] = 1;
+  }
+
   release(slot: number): void {
     // A slot freed twice would give one buffer to two requests: corruption.
     assert(this.busy[slot] === 1, `slot ${slot} is not in use`);
@@ -103,7 +119,7 @@ export class NativeSlotTable implements SlotTable {
   trim(): void {
     for (let index = 0; index < this.freeSlots; index++) {
       const slot = this.free[index] ?? 0;
-      discardPages(this.address(slot) + keptBytes, maxIoBytes - keptBytes);
+      this.memory.discard(this.payloadOffset(slot) + keptBytes, maxIoBytes - keptBytes);
     }
   }
 

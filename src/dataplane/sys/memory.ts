@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import { ftruncate } from './files.js';
 import { libc, must, outcome } from './libc.js';
 
 /** Source: asm-generic/mman-common.h. */
@@ -8,6 +9,11 @@ const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = 0x20;
 /** No swap is reserved: what is never touched costs nothing. */
 const MAP_NORESERVE = 0x4000;
+
+const MADV_DONTNEED = 4;
+/** Punches a hole into the file behind a shared mapping. */
+const MADV_REMOVE = 9;
+const MFD_CLOEXEC = 1;
 
 export const pageBytes = 4096;
 
@@ -40,6 +46,10 @@ const msyncCall = libc.func('msync', 'int', ['uintptr_t', 'size_t', 'int']) as (
   length: number,
   flags: number,
 ) => number;
+const memfdCall = libc.func('memfd_create', 'int', ['str', 'uint']) as (
+  name: string,
+  flags: number,
+) => number;
 const moveCall = libc.func('memmove', 'intptr_t', ['uintptr_t', 'uintptr_t', 'size_t']) as (
   target: number,
   source: number,
@@ -61,11 +71,20 @@ const setCall = libc.func('memset', 'intptr_t', ['uintptr_t', 'int', 'size_t']) 
 export class NativeMemory {
   readonly address: number;
   readonly byteLength: number;
+  /** Of a file: pages survive the process, and are given back in another way. */
+  readonly shared: boolean;
   private window: ArrayBuffer | undefined;
 
-  constructor(address: number, byteLength: number) {
+  constructor(address: number, byteLength: number, shared: boolean) {
     this.address = address;
     this.byteLength = byteLength;
+    this.shared = shared;
+  }
+
+  /** Gives the pages of a range back to the kernel; they read as zeroes. */
+  discard(offset: number, byteLength: number): void {
+    const advice = this.shared ? MADV_REMOVE : MADV_DONTNEED;
+    must(outcome(madviseCall(this.address + offset, byteLength, advice)), 'madvise');
   }
 
   /** Made at the first use: a window counts as external memory for the garbage collector. */
@@ -84,7 +103,7 @@ export function allocateMemory(byteLength: number): NativeMemory {
   const length = Math.ceil(byteLength / pageBytes) * pageBytes;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   const address = must(outcome(mmapCall(0, length, PROT_READ_WRITE, flags, -1, 0)), 'mmap');
-  return new NativeMemory(address, length);
+  return new NativeMemory(address, length, false);
 }
 
 /**
@@ -97,12 +116,17 @@ export function mapFile(fd: number, byteLength: number, offset = 0): NativeMemor
     outcome(mmapCall(0, byteLength, PROT_READ_WRITE, MAP_SHARED, fd, offset)),
     'mmap of a file',
   );
-  return new NativeMemory(address, byteLength);
+  return new NativeMemory(address, byteLength, true);
 }
 
-/** Gives the pages of anonymous memory back to the kernel (MADV_DONTNEED); they read as zeroes. */
-export function discardPages(address: number, byteLength: number): number {
-  return outcome(madviseCall(address, byteLength, 4));
+/**
+ * A file that is memory and has no name: it lives as long as a descriptor of it
+ * does, in whichever process. Answers the descriptor; throws when refused.
+ */
+export function createMemoryFile(name: string, byteLength: number): number {
+  const fd = must(outcome(memfdCall(name, MFD_CLOEXEC)), 'memfd_create');
+  must(ftruncate(fd, byteLength), 'sizing a memory file');
+  return fd;
 }
 
 /** Waits until a file mapping's range is on its file system (MS_SYNC). */

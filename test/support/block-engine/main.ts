@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { HolderClient } from '../../../src/dataplane/holder/holder-client.js';
 import type { FetchedVolume } from '../../../src/dataplane/holder/holder-client.js';
 import { serveJsonLines } from '../../../src/platform/json-lines.js';
+import { NativeSlotTable } from '../../../src/dataplane/io/slot-table.js';
 import { signalEventFd } from '../../../src/dataplane/sys/epoll.js';
 import { setIoFlusher } from '../../../src/dataplane/sys/process.js';
 import type { FromIoThread, TestVolumeSettings, ToIoThread } from './messages.js';
@@ -11,7 +12,14 @@ import type { FromIoThread, TestVolumeSettings, ToIoThread } from './messages.js
 /** An engine with files instead of replicas: `main.js RUN_DIR`. */
 const runDir = process.argv[2] ?? '';
 const holder = new HolderClient(runDir);
-const worker = new Worker(new URL('./io-thread/main.js', import.meta.url));
+// As on a kernel that does not send unanswered requests again.
+const memoryFd =
+  process.env['PX_TEST_OLD_KERNEL'] === '1'
+    ? await holder.openMemory('io-0', NativeSlotTable.bytesFor(256))
+    : -1;
+const worker = new Worker(new URL('./io-thread/main.js', import.meta.url), {
+  workerData: { memoryFd },
+});
 worker.on('error', (error) => {
   console.error('the I/O thread ended', error);
   process.exit(1);
@@ -44,7 +52,8 @@ function ask(message: WithoutId<ToIoThread>): Promise<unknown> {
 
 function serve(volume: FetchedVolume): Promise<unknown> {
   const settings = volume.settings as unknown as TestVolumeSettings;
-  return ask({ type: 'serve', volumeId: volume.volumeId, fd: volume.ownFd, settings });
+  const { volumeId, mountToken, ownFd: fd } = volume;
+  return ask({ type: 'serve', volumeId, fd, mountToken, settings });
 }
 
 interface Params {

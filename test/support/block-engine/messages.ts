@@ -7,7 +7,14 @@ export interface TestVolumeSettings {
 }
 
 export type ToIoThread =
-  | { type: 'serve'; id: number; volumeId: string; fd: number; settings: TestVolumeSettings }
+  | {
+      type: 'serve';
+      id: number;
+      volumeId: string;
+      fd: number;
+      mountToken: number;
+      settings: TestVolumeSettings;
+    }
   | { type: 'serveNbd'; id: number; socket: string; volumes: Record<string, TestVolumeSettings> }
   | { type: 'resize'; id: number; volumeId: string; sizeBytes: number }
   | { type: 'counts'; id: number; volumeId: string };

@@ -5,12 +5,18 @@ import { Errno, must } from '../../sys/libc.js';
 import { allocateMemory } from '../../sys/memory.js';
 import type { DescriptorHandler, Frontend, FrontendOptions } from '../../io/ports.js';
 import type { IoLoop, TurnHandler, VolumeTarget } from '../../io/ports.js';
+import { slotHeaderBytes } from '../../io/slot-table.js';
 import type { NativeSlotTable } from '../../io/slot-table.js';
 import * as wire from './fuse-wire.js';
 import { Opcode, Word } from './fuse-wire.js';
+import { tagSlot } from './unanswered.js';
+import type { UnansweredRequests } from './unanswered.js';
 
 /** One volume must not keep its neighbours on the same thread waiting for longer. */
 const maxRequestsPerWake = 64;
+
+/** Where in the header page a short answer is composed; the mount's token lies before it. */
+const answerOffset = 64;
 
 /** Room for a notification, which belongs to no slot. */
 const notification = allocateMemory(64);
@@ -23,6 +29,10 @@ export interface FuseFrontendParts {
   readonly fd: number;
   readonly target: VolumeTarget;
   readonly options: FrontendOptions;
+  /** Tells this mount from any other, also of the same volume (`HeldVolume.mountToken`). */
+  readonly mountToken: number;
+  /** What an earlier engine left, on a kernel that does not send it again; see there. */
+  readonly unanswered?: UnansweredRequests;
   /** The mount is gone or was aborted: no request comes any more. Called once. */
   readonly onGone: () => void;
 }
@@ -54,13 +64,14 @@ export class FuseFrontend implements Frontend, DescriptorHandler, TurnHandler {
     this.readOnly = parts.options.readOnly;
   }
 
-  /** Begins to take requests; call it once the target serves. Answers how resending went. */
-  start(): 'resent' | 'unsupported' {
-    const resent = this.requestResend();
-    this.parts.loop.onSlotFree(this);
-    this.parts.loop.watch(this.parts.fd, EpollEvent.IN, this);
+  /** Begins to take requests, first of all those that an earlier engine left unanswered. */
+  start(): void {
+    const { loop, fd, unanswered, mountToken } = this.parts;
+    if (unanswered === undefined) this.requestResend();
+    loop.onSlotFree(this);
+    loop.watch(fd, EpollEvent.IN, this);
     this.watching = true;
-    return resent;
+    for (const slot of unanswered?.take(mountToken) ?? []) this.handle(slot);
   }
 
   get inFlight(): number {
@@ -105,14 +116,12 @@ export class FuseFrontend implements Frontend, DescriptorHandler, TurnHandler {
     this.parts.loop.unwatch(this.parts.fd);
   }
 
-  private requestResend(): 'resent' | 'unsupported' {
+  private requestResend(): void {
     const length = wire.putResendNotification(notificationWords, 0);
     const result = write(this.parts.fd, notification.address, length);
-    // Kernels before 6.9 don't know this notification.
-    if (result === -Errno.EINVAL) return 'unsupported';
-    // ENODEV: aborted or unmounted meanwhile; the first read says so again.
-    if (result !== -Errno.ENODEV) must(result, 'asking for unanswered FUSE requests');
-    return 'resent';
+    // ENODEV and EPERM: aborted or unmounted meanwhile; the first read says so again.
+    if (result === -Errno.ENODEV || result === -Errno.EPERM) return;
+    must(result, 'asking for unanswered FUSE requests');
   }
 
   private takeRequests(): void {
@@ -125,6 +134,7 @@ export class FuseFrontend implements Frontend, DescriptorHandler, TurnHandler {
         this.watching = false;
         return;
       }
+      tagSlot(this.words, slots, slot, this.parts.mountToken);
       const address = slots.address(slot) - wire.requestBytes;
       const length = read(fd, address, wire.requestBytes + maxIoBytes);
       if (length > 0) {
@@ -163,9 +173,7 @@ export class FuseFrontend implements Frontend, DescriptorHandler, TurnHandler {
       case Opcode.INTERRUPT:
       case Opcode.FORGET:
       case Opcode.BATCH_FORGET:
-        this.words[this.request(slot) + Word.length] = 0;
-        this.parts.slots.release(slot);
-        return;
+        return this.forget(slot);
       default:
         this.answerAtOnce(slot, body);
     }
@@ -276,34 +284,53 @@ export class FuseFrontend implements Frontend, DescriptorHandler, TurnHandler {
     this.answer(slot, 0, 8);
   }
 
+  /**
+   * Composed away from the request and its payload, which must stay whole until
+   * the kernel has the answer: see `UnansweredRequests`.
+   */
   private answerWrite(slot: number): void {
-    const at = this.parts.slots.payloadOffset(slot) >> 2;
-    this.words[at] = this.words[this.request(slot) + Word.body + 4] ?? 0;
-    this.words[at + 1] = 0;
-    this.answer(slot, 0, 8);
+    const { slots } = this.parts;
+    const at = this.putHeader(slot, answerOffset, 0, 8);
+    this.words[at + 4] = this.words[this.request(slot) + Word.body + 4] ?? 0;
+    this.words[at + 5] = 0;
+    this.sendAnswer(slot, slots.headerAddress(slot) + answerOffset, wire.outHeaderBytes + 8);
+  }
+
+  /** Without a payload, or with one that lies at the start of the slot's payload. */
+  private answer(slot: number, error: number, payloadBytes: number): void {
+    const { slots } = this.parts;
+    const offset = payloadBytes === 0 ? answerOffset : slotHeaderBytes - wire.outHeaderBytes;
+    this.putHeader(slot, offset, error, payloadBytes);
+    const length = wire.outHeaderBytes + payloadBytes;
+    this.sendAnswer(slot, slots.headerAddress(slot) + offset, length);
+  }
+
+  /** Writes the answer's header at an offset in the slot's header page; answers its first word. */
+  private putHeader(slot: number, offset: number, error: number, payloadBytes: number): number {
+    const words = this.words;
+    const request = this.request(slot);
+    const header = (this.parts.slots.headerOffset(slot) + offset) >> 2;
+    words[header] = wire.outHeaderBytes + payloadBytes;
+    words[header + 1] = error;
+    words[header + 2] = words[request + Word.uniqueLow] ?? 0;
+    words[header + 3] = words[request + Word.uniqueHigh] ?? 0;
+    return header;
   }
 
   /** Sends header and payload with one call and frees the slot. */
-  private answer(slot: number, error: number, payloadBytes: number): void {
-    const { slots, fd } = this.parts;
-    const words = this.words;
-    const request = this.request(slot);
-    const low = words[request + Word.uniqueLow] ?? 0;
-    const high = words[request + Word.uniqueHigh] ?? 0;
-    const header = (slots.payloadOffset(slot) - wire.outHeaderBytes) >> 2;
-    words[header] = wire.outHeaderBytes + payloadBytes;
-    words[header + 1] = error;
-    words[header + 2] = low;
-    words[header + 3] = high;
-    const length = wire.outHeaderBytes + payloadBytes;
-    const result = write(fd, slots.address(slot) - wire.outHeaderBytes, length);
-    // The record of an unanswered request ends here; see `requestBytes`.
-    words[request + Word.length] = 0;
-    slots.release(slot);
+  private sendAnswer(slot: number, address: number, length: number): void {
+    const result = write(this.parts.fd, address, length);
+    this.forget(slot);
     // ENOENT: the asker was killed. ENODEV and EPERM: unmounted; the next read reports it.
     if (result < 0 && result !== -Errno.ENOENT && result !== -Errno.ENODEV) {
       if (result !== -Errno.EPERM) must(result, 'answering a FUSE request');
     }
+  }
+
+  /** The record of an unanswered request ends here. */
+  private forget(slot: number): void {
+    this.words[this.request(slot) + Word.length] = 0;
+    this.parts.slots.release(slot);
   }
 
   /** The first word of the slot's request. */

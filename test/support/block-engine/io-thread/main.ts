@@ -1,10 +1,12 @@
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { FuseFrontend } from '../../../../src/dataplane/frontend/fuse/fuse-frontend.js';
 import type { NbdExport } from '../../../../src/dataplane/frontend/nbd/nbd-export.js';
 import { NbdServer } from '../../../../src/dataplane/frontend/nbd/nbd-server.js';
+import { UnansweredRequests } from '../../../../src/dataplane/frontend/fuse/unanswered.js';
 import { EpollIoLoop } from '../../../../src/dataplane/io/io-loop.js';
 import { NativeSlotTable } from '../../../../src/dataplane/io/slot-table.js';
 import { closeFile } from '../../../../src/dataplane/sys/files.js';
+import { mapFile } from '../../../../src/dataplane/sys/memory.js';
 import { listenTcp, listenUnix } from '../../../../src/dataplane/sys/sockets.js';
 import { FileTarget } from '../file-target.js';
 import type { FromIoThread, ToIoThread } from '../messages.js';
@@ -12,13 +14,19 @@ import type { FromIoThread, ToIoThread } from '../messages.js';
 /** The test engine's only I/O thread. */
 const port = parentPort;
 if (port === null) throw new Error('this is a worker');
-const slots = new NativeSlotTable(256);
+const { memoryFd } = workerData as { memoryFd: number };
+const capacity = 256;
+const slots =
+  memoryFd === -1
+    ? new NativeSlotTable(capacity)
+    : new NativeSlotTable(capacity, mapFile(memoryFd, NativeSlotTable.bytesFor(capacity)));
+const unanswered = memoryFd === -1 ? undefined : new UnansweredRequests(slots);
 const loop = new EpollIoLoop(slots);
 const targets = new Map<string, FileTarget>();
 const frontends = new Map<string, FuseFrontend>();
 const send = (message: FromIoThread): void => port.postMessage(message);
 
-function serve(message: Extract<ToIoThread, { type: 'serve' }>): unknown {
+function serve(message: Extract<ToIoThread, { type: 'serve' }>): void {
   const { volumeId, fd, settings } = message;
   const target = new FileTarget(settings.image, slots);
   const frontend = new FuseFrontend({
@@ -26,6 +34,8 @@ function serve(message: Extract<ToIoThread, { type: 'serve' }>): unknown {
     slots,
     fd,
     target,
+    mountToken: message.mountToken,
+    ...(unanswered === undefined ? {} : { unanswered }),
     options: { volumeId, ...settings },
     onGone: () => {
       closeFile(fd);
@@ -35,7 +45,7 @@ function serve(message: Extract<ToIoThread, { type: 'serve' }>): unknown {
   target.frontend = frontend;
   targets.set(volumeId, target);
   frontends.set(volumeId, frontend);
-  return frontend.start();
+  frontend.start();
 }
 
 function serveNbd(message: Extract<ToIoThread, { type: 'serveNbd' }>): void {
@@ -67,7 +77,8 @@ loop.onMessage(port, (received) => {
   const message = received as ToIoThread;
   switch (message.type) {
     case 'serve':
-      return send({ id: message.id, result: serve(message) });
+      serve(message);
+      return send({ id: message.id, result: {} });
     case 'resize':
       frontends.get(message.volumeId)?.resize(message.sizeBytes);
       return send({ id: message.id, result: {} });
