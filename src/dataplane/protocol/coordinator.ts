@@ -395,9 +395,10 @@ export class Coordinator implements CoordinatorEvents {
   private dropLink(link: Link, reason: string): void {
     if (link.state === 'down') return;
     const now = this.core.clock.now();
+    // Attempts that fail at once (a port that refuses) must not count as having been there.
+    if (link.up) link.downSince = now;
     link.state = 'down';
     link.reason = reason;
-    link.downSince = now;
     link.leaseUntil = -Infinity;
     link.nextOpenAt = now + (link.role === 'in_sync' ? reopenInSyncMs : reopenOutMs);
     link.port.close();
