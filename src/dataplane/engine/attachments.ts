@@ -205,8 +205,8 @@ export class Attachments {
       }
       const status = await this.status(volumeId);
       if (status.frontend === 'none') {
-        const { ownFd } = await holder.hold(volumeId, { readOnly });
-        await thread.call('volume.fuse', { volumeId, fd: ownFd });
+        const { ownFd, mountToken } = await holder.hold(volumeId, { readOnly });
+        await thread.call('volume.fuse', { volumeId, fd: ownFd, mountToken });
       }
     }
     await this.waitUntilServing(volumeId);
@@ -263,7 +263,9 @@ export class Attachments {
       throw error;
     }
     attachment.devicePath = devicePath;
-    await this.deps.thread(volumeId).call('volume.fuse', { volumeId, fd: ownFd });
+    await this.deps.thread(volumeId).call('volume.fuse', {
+      ...{ volumeId, fd: ownFd, mountToken: volume.mountToken },
+    });
     // Whether it had its device yet, an attach that is repeated finds out.
     attachment.ready = devicePath !== '';
   }
@@ -288,7 +290,9 @@ export class Attachments {
       refused: true,
       ready: true,
     });
-    await this.deps.thread(volumeId).call('volume.refuse', { record, fd: ownFd, reason });
+    await this.deps.thread(volumeId).call('volume.refuse', {
+      ...{ record, fd: ownFd, mountToken: volume.mountToken, reason },
+    });
   }
 
   private async readRecord(volumeId: string): Promise<VolumeRecord> {

@@ -11,7 +11,7 @@ import type { IoThreadContext } from './context.js';
 export function openFuse(
   context: IoThreadContext,
   volume: AttachedVolume,
-  fd: number,
+  { fd, mountToken }: { fd: number; mountToken: number },
 ): OpenFrontend {
   const { loop, slots } = context;
   const target = volume.target();
@@ -19,18 +19,14 @@ export function openFuse(
   const onGone = (): void => {
     context.log('info', 'the FUSE file was unmounted', { volumeId: volume.volumeId });
   };
-  const frontend = new FuseFrontend({ loop, slots, fd, target, options, onGone });
+  const frontend = new FuseFrontend({ loop, slots, fd, target, options, mountToken, onGone });
   target.frontend = frontend;
   let closed = false;
   return {
     kind: 'fuse',
     nbdUri: '',
     start: () => {
-      if (closed) return;
-      if (frontend.start() === 'unsupported') {
-        const { volumeId } = volume;
-        context.log('warn', 'this kernel cannot resend FUSE requests', { volumeId });
-      }
+      if (!closed) frontend.start();
     },
     close: () => {
       if (closed) return;

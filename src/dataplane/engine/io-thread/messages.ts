@@ -86,10 +86,13 @@ type Nothing = Readonly<Record<string, never>>;
 export interface ThreadMethods {
   'volume.start': { params: StartVolume; result: Nothing };
   /** Serves the FUSE descriptor once the volume is served; it is the thread's from then on. */
-  'volume.fuse': { params: { volumeId: string; fd: number }; result: Nothing };
+  'volume.fuse': {
+    params: { volumeId: string; fd: number; mountToken: number };
+    result: Nothing;
+  };
   /** All I/O of this FUSE file fails: somebody else owns the volume. */
   'volume.refuse': {
-    params: { record: VolumeRecord; fd: number; reason: string };
+    params: { record: VolumeRecord; fd: number; mountToken: number; reason: string };
     result: Nothing;
   };
   'volume.nbd': { params: { volumeId: string; socketPath: string }; result: { uri: string } };

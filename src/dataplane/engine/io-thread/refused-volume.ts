@@ -4,7 +4,10 @@ import type { VolumeTarget } from '../../io/ports.js';
 import { Status } from '../../protocol/ops.js';
 import { closeFile } from '../../sys/files.js';
 import type { AttachedVolumeStatus } from '../api.js';
+import type { ThreadMethods } from './messages.js';
 import type { IoThreadContext } from './context.js';
+
+type Refusal = ThreadMethods['volume.refuse']['params'];
 
 /**
  * A FUSE file that is still held here although somebody else owns the volume:
@@ -13,23 +16,27 @@ import type { IoThreadContext } from './context.js';
  */
 export class RefusedVolume implements VolumeTarget {
   private readonly frontend: FuseFrontend;
+  private readonly record: VolumeRecord;
 
   constructor(
     private readonly context: IoThreadContext,
-    private readonly record: VolumeRecord,
-    private readonly fd: number,
-    private readonly reason: string,
+    private readonly refusal: Refusal,
     onGone: () => void,
   ) {
     const { loop, slots } = context;
-    const { id: volumeId, sizeBytes, spec } = record;
-    const options = {
-      volumeId,
-      sizeBytes,
-      blockSizeBytes: spec.blockSizeBytes,
-      readOnly: record.readOnly,
-    };
-    this.frontend = new FuseFrontend({ loop, slots, fd, target: this, options, onGone });
+    const { record, fd, mountToken } = refusal;
+    this.record = record;
+    const { id: volumeId, sizeBytes, spec, readOnly } = record;
+    const options = { volumeId, sizeBytes, blockSizeBytes: spec.blockSizeBytes, readOnly };
+    this.frontend = new FuseFrontend({
+      loop,
+      slots,
+      fd,
+      target: this,
+      options,
+      mountToken,
+      onGone,
+    });
     this.frontend.start();
   }
 
@@ -40,7 +47,7 @@ export class RefusedVolume implements VolumeTarget {
 
   close(): void {
     this.frontend.close();
-    this.context.whenIdle(this.frontend, () => closeFile(this.fd));
+    this.context.whenIdle(this.frontend, () => closeFile(this.refusal.fd));
   }
 
   status(): AttachedVolumeStatus {
@@ -48,7 +55,7 @@ export class RefusedVolume implements VolumeTarget {
       volumeId: this.record.id,
       epoch: this.record.epoch,
       phase: 'fenced',
-      reason: this.reason,
+      reason: this.refusal.reason,
       devicePath: '',
       nbdUri: '',
       frontend: 'fuse',

@@ -101,7 +101,7 @@ export class ReplicaTable {
   private openIn(pool: StorePool, ids: Hello): ReplicaCore {
     const { slots, clock, registry, leaseMs, runDir, bootId } = this.deps;
     const { volumeId } = ids;
-    let core: Replica | undefined;
+    let core: Replica | undefined = undefined as Replica | undefined;
     const events = {
       onStoreDone: (ticket: number, status: number) => core?.onStoreDone(ticket, status),
       onStoreFailed: (reason: string) => {

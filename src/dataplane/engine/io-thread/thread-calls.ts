@@ -76,14 +76,14 @@ export class ThreadCalls {
       closeFile(params.fd);
       throw noSuchVolume(params.volumeId);
     }
-    volume.setFrontend(openFuse(this.context, volume, params.fd));
+    volume.setFrontend(openFuse(this.context, volume, params));
     done({});
   }
 
   private refuse(params: Params<'volume.refuse'>, done: Done<'volume.refuse'>): void {
-    const { record, fd, reason } = params;
+    const { record } = params;
     const onGone = (): void => void this.refused.delete(record.id);
-    this.refused.set(record.id, new RefusedVolume(this.context, record, fd, reason, onGone));
+    this.refused.set(record.id, new RefusedVolume(this.context, params, onGone));
     done({});
   }
 
