@@ -135,7 +135,7 @@ export class Checker {
     if (!inSync.includes(replicaId) || !inSync.every((id) => this.tainted.has(id))) return;
     this.totalLosses++;
     this.trace(() => `total loss of volatile caches: ${inSync.join(',')}`);
-    this.noteLoss(inSync);
+    this.noteLoss();
     for (const sector of this.sectors) {
       const problem = sector.totalLoss(now);
       if (problem !== undefined) throw new Violation('linearizable', problem);
@@ -219,9 +219,10 @@ export class Checker {
     }
   }
 
-  /** Which acknowledged writes are really gone: those that no replica kept by luck. */
-  private noteLoss(inSync: readonly string[]): void {
-    const contents = inSync.map((id) => this.truth.contentWithoutPower(id));
+  /** Which acknowledged writes are really gone: those that no replica, in sync or not, kept by luck. */
+  private noteLoss(): void {
+    const { replicas } = this.truth.record();
+    const contents = replicas.map((replica) => this.truth.contentWithoutPower(replica.id));
     let lostSince = Infinity;
     for (const { sector, current, acknowledgedAt } of this.sectors) {
       if (acknowledgedAt === 0 || contents.some((content) => content[sector] === current)) continue;

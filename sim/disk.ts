@@ -35,6 +35,8 @@ export function calmDisk(): DiskMood {
 /** Work that a disk has accepted and not finished: `apply` is its effect. */
 interface PendingWork {
   apply(): void;
+  /** A failure that nobody was told of: the kernel tells whoever syncs next. */
+  readonly isFailure?: boolean;
 }
 
 /**
@@ -169,7 +171,7 @@ export class ReplicaDisk {
   /** The process is gone: what it had begun may or may not have an effect. */
   crashProcess(): void {
     const done = this.random.int(this.pending.length + 1);
-    for (const work of this.pending.slice(0, done)) work.apply();
+    for (const work of this.pending.slice(0, done)) if (work.isFailure !== true) work.apply();
     this.pending.length = 0;
     this.lastDoneAt = 0;
   }
@@ -301,7 +303,7 @@ export class SimStore implements ReplicaStore {
 
   sync(ticket: number): void {
     if (this.env.random.chance(this.env.mood.syncErrorChance)) {
-      this.finish(ticket, { apply: () => this.disk.failSync() }, Status.ioError);
+      this.finish(ticket, { apply: () => this.disk.failSync(), isFailure: true }, Status.ioError);
       return;
     }
     this.finish(ticket, this.disk.beginSync(), Status.ok);

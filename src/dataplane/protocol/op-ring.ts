@@ -3,8 +3,9 @@
  * machine, in a `Float64Array` that the kernel keeps (a mapped file):
  *
  * - which mutations may not be complete on every replica (a ring of the last
- *   ones, with the coordinator's word on how far everything is complete), and
- * - which read lease it granted last, in the machine's monotonic milliseconds.
+ *   ones, with the coordinator's word on how far everything is complete),
+ * - which read lease it granted last, in the machine's monotonic milliseconds, and
+ * - whether its store has failed.
  *
  * The ring lets the next coordinator make only those ranges equal before it
  * serves; the lease tells it how long the previous one may still serve reads.
@@ -25,6 +26,7 @@ const Field = {
   leaseEpoch: 4,
   leaseUntil: 5,
   olderLeaseUntil: 6,
+  storeFailed: 7,
 } as const;
 
 export class OpRing {
@@ -84,6 +86,18 @@ export class OpRing {
   grantLease(epoch: number, until: number): void {
     this.memory[Field.leaseEpoch] = epoch;
     this.memory[Field.leaseUntil] = until;
+  }
+
+  /**
+   * The store has dropped what it could not write. Known at once, because a
+   * process that ends before the meta says so must not be believed afterwards.
+   */
+  noteStoreFailed(failed: boolean): void {
+    this.memory[Field.storeFailed] = failed ? 1 : 0;
+  }
+
+  get storeFailed(): boolean {
+    return this.memory[Field.storeFailed] === 1;
   }
 
   /**

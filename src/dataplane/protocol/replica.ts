@@ -65,9 +65,11 @@ export class Replica {
     this.ring = new OpRing(store.scratch);
     if (!store.scratchIntact) {
       this.ring.reset();
-      this.ring.assumeLease(clock.now() + deps.leaseMs);
+      // Before its first epoch nobody can have been granted anything.
+      if (this.meta.epoch > 0) this.ring.assumeLease(clock.now() + deps.leaseMs);
     }
-    if (store.powerLost && !this.meta.lossy && !isEmpty(store.marks)) {
+    const lost = this.ring.storeFailed || (store.powerLost && !isEmpty(store.marks));
+    if (lost && !this.meta.lossy) {
       this.meta = { ...this.meta, lossy: true };
     }
   }
@@ -166,8 +168,9 @@ export class Replica {
         if (status !== Status.ok) this.poison();
         break;
       case 'admit':
-        if (status === Status.ok && !this.failed && waiting.session === this.session) {
-          this.ring.adopt();
+        if (status === Status.ok && !this.failed) {
+          this.ring.noteStoreFailed(false);
+          if (waiting.session === this.session) this.ring.adopt();
         }
         this.answerLate(waiting.session, waiting.tag, this.unlessFailed(status));
         break;
@@ -436,6 +439,7 @@ export class Replica {
   private poison(): void {
     if (this.failed) return;
     this.failed = true;
+    this.ring.noteStoreFailed(true);
     this.meta = { ...this.meta, lossy: true };
     this.deps.store.saveMeta(this.meta, this.ticket({ type: 'poison' }));
   }
