@@ -195,8 +195,9 @@ export class EngineCluster {
       }
       if (child !== undefined && child.exitCode === null && child.signalCode === null) {
         const gone = new Promise((resolve) => child.once('exit', resolve));
-        setTimeout(() => child.kill('SIGKILL'), this.options.holder ? 5000 : 0);
+        const late = setTimeout(() => child.kill('SIGKILL'), this.options.holder ? 5000 : 0);
         await gone;
+        clearTimeout(late);
       }
     }
     this.kvdb.close();
