@@ -99,7 +99,7 @@ function judge(node: PlacementNode, wish: PlacementWish): Candidate | Refusal {
     return refuse('it holds a replica of this volume already');
   if (!node.alive) return refuse('it is down');
   if (node.maintenance) return refuse('it is in maintenance');
-  if (wish.required.length > 0 && !wish.required.some((segments) => matches(node, segments))) {
+  if (wish.required.length > 0 && !wish.required.some((segments) => nodeMatches(node, segments))) {
     return refuse('it is outside the required topology');
   }
   const place = placeProblems(node, spec);
@@ -113,7 +113,10 @@ function judge(node: PlacementNode, wish: PlacementWish): Candidate | Refusal {
   return { node, pool, missed: place.length };
 }
 
-function matches(node: PlacementNode, segments: Readonly<Record<string, string>>): boolean {
+export function nodeMatches(
+  node: PlacementNode,
+  segments: Readonly<Record<string, string>>,
+): boolean {
   return Object.entries(segments).every(([key, value]) => {
     if (key === 'node') return value === node.id || value === node.name;
     if (key === 'zone') return value === node.zone;

@@ -77,9 +77,6 @@ const schema = z
     startPort: port.max(65_515).default(9001),
     ioThreads: z.int().min(1).max(64).optional(),
     timing,
-    tls: z
-      .strictObject({ certFile: z.string(), keyFile: z.string(), caFile: z.string() })
-      .optional(),
     logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
     logFormat: z.enum(['json', 'human']).default('json'),
   })

@@ -1,0 +1,290 @@
+import { randomUUID } from 'node:crypto';
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { ServiceDefinition } from '@grpc/grpc-js';
+import { PxError } from '../../kernel/errors.js';
+import { connectNode } from '../../platform/grpc-client.js';
+import { startGrpcServer, type RunningServer } from '../../platform/grpc-server.js';
+import type { Logger } from '../../platform/logger.js';
+import { delay, monotonicMs } from '../../platform/monotonic.js';
+import { loadProto } from '../../platform/proto.js';
+import type { RunCommand } from '../../platform/run-command.js';
+import type { ProtoGrpcType } from '../../gen/px.js';
+import { ClusterView } from '../cluster/cluster-view.js';
+import { openIdentity } from '../cluster/node-identity.js';
+import { NodeRegistry } from '../cluster/node-registry.js';
+import { VolumeRepository } from '../cluster/volume-repository.js';
+import { createEngineClient, type EngineClient } from '../engine-client/engine-client.js';
+import type { EngineConfig } from '../engine/api.js';
+import { ensureHolder } from '../holder/ensure-holder.js';
+import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
+import { memberEndpoints, startInternalEtcd, type InternalEtcd } from '../kvdb/internal-etcd.js';
+import { KvKeys, type Kvdb } from '../kvdb/port.js';
+import { openPools } from '../pool/open-pools.js';
+import type { PoolSet } from '../pool/contracts.js';
+import { readBootId } from '../store/boot-id.js';
+import { addressOf, hostPort, type Interfaces } from './addresses.js';
+import { portsOf, type NodeConfig } from './config.js';
+import type { NodeContext, NodeSelf } from './context.js';
+import { engineConfig, kvdbConfig, writeEngineConfig } from './engine-config.js';
+import { Healer } from './healer.js';
+import { InternalAttach } from './internal-attach.js';
+import { KeyedLocks } from './keyed-locks.js';
+import { startMetrics, type MetricsServer } from './metrics.js';
+import { NodeHealth } from './node-health.js';
+import { nodeService } from './node-service.js';
+import { Peers } from './peers.js';
+import { processLives, startTimeOf } from './process-table.js';
+import { Publisher } from './publisher.js';
+import { Reconciler } from './reconcile.js';
+
+export interface DaemonDeps {
+  readonly config: NodeConfig;
+  readonly logger: Logger;
+  readonly run: RunCommand;
+  readonly interfaces: Interfaces;
+  readonly protoDir: string;
+  readonly version: string;
+  readonly holderMain: string;
+  readonly engineMain: string;
+  /** Ends the process: another daemon has this node's identity. */
+  onFatal(error: PxError): void;
+}
+
+const joinWaitMs = 20_000;
+const peerTimeoutMs = 10_000;
+
+/** One px-node. Starting again after a crash at any line finds what the last one left. */
+export class Daemon {
+  private context: NodeContext | undefined;
+  private server: RunningServer | undefined;
+  private metrics: MetricsServer | undefined;
+  private etcd: InternalEtcd | undefined;
+  private reconciler: Reconciler | undefined;
+  private healer: Healer | undefined;
+  private publisher: Publisher | undefined;
+
+  constructor(private readonly deps: DaemonDeps) {}
+
+  async start(): Promise<void> {
+    const { config, logger, protoDir } = this.deps;
+    mkdirSync(config.runDir, { recursive: true });
+    const identity = openIdentity(config.dataDir, config.clusterid);
+    const { self, dataHost, mgmtHost } = this.describeSelf(identity.nodeId);
+    const endpoints = await this.openKvdbEndpoints(mgmtHost);
+    const kvdbSettings = kvdbConfig(config, endpoints);
+    const kvdb = createEtcdKvdb(kvdbSettings);
+    const keys = new KvKeys(config.clusterid);
+    const registry = this.makeRegistry(kvdb, keys, self);
+    const view = new ClusterView(kvdb, keys, logger);
+    view.start();
+    const joined = this.join(registry);
+    // A daemon that must not run learns it here; one whose kvdb is away goes on.
+    await Promise.race([joined, delay(joinWaitMs)]);
+    const pools = await this.openNodePools(self.id);
+    const ports = portsOf(config.startPort);
+    const engine = createEngineClient(config.runDir);
+    await this.startEngine(
+      engineConfig(config, self.id, kvdbSettings, { host: dataHost, port: ports.data }, pools),
+      engine,
+    );
+    const peers = new Peers(view, (address) =>
+      connectNode(address, { timeoutMs: peerTimeoutMs, protoDir }),
+    );
+    const context: NodeContext = {
+      ...{ self, config, kvdb, keys, view, registry, engine, pools, peers, logger },
+      volumes: new VolumeRepository(kvdb, keys),
+      locks: new KeyedLocks(),
+      internal: new InternalAttach({ nodeId: self.id, engine, kvdb, keys, registry, logger }),
+      health: new NodeHealth(),
+    };
+    this.context = context;
+    await this.serve(context, mgmtHost);
+    this.startBackground(context, joined);
+    logger.info('px-node serves', { nodeId: self.id, name: self.name, address: self.mgmtAddress });
+  }
+
+  /** Ends this process's part. The holder and the engine go on: attached volumes keep doing I/O. */
+  async stop(): Promise<void> {
+    this.healer?.close();
+    this.reconciler?.close();
+    this.publisher?.close();
+    this.metrics?.close();
+    await this.server?.close(5_000);
+    this.etcd?.release();
+    this.context?.peers.close();
+    this.context?.view.close();
+    // The lease is left to run out: the engine of this node still serves its volumes.
+    this.context?.kvdb.close();
+  }
+
+  private describeSelf(nodeId: string): { self: NodeSelf; dataHost: string; mgmtHost: string } {
+    const { config, interfaces, version } = this.deps;
+    const mgmtHost = config.addresses.mgmt ?? addressOf('mgtiface', config.mgtiface, interfaces);
+    const dataHost =
+      config.addresses.data ??
+      (config.dataiface === undefined
+        ? mgmtHost
+        : addressOf('dataiface', config.dataiface, interfaces));
+    const ports = portsOf(config.startPort);
+    const self = {
+      id: nodeId,
+      name: config.nodeName ?? config.name ?? hostname(),
+      version,
+      clusterId: config.clusterid,
+      mgmtAddress: hostPort(mgmtHost, ports.mgmt),
+      dataAddress: hostPort(dataHost, ports.data),
+    };
+    return { self, dataHost, mgmtHost };
+  }
+
+  private async openKvdbEndpoints(mgmtHost: string): Promise<readonly string[]> {
+    const { config, logger } = this.deps;
+    if (config.kvdb !== 'internal') return config.kvdb;
+    const members = config.kvdbMembers.length === 0 ? [mgmtHost] : config.kvdbMembers;
+    const ports = portsOf(config.startPort);
+    if (!members.includes(mgmtHost)) return memberEndpoints(members, ports.etcdClient);
+    this.etcd = await startInternalEtcd({
+      dataDir: config.dataDir,
+      clusterId: config.clusterid,
+      host: mgmtHost,
+      members,
+      clientPort: ports.etcdClient,
+      peerPort: ports.etcdPeer,
+      logger,
+    });
+    return this.etcd.endpoints;
+  }
+
+  private makeRegistry(kvdb: Kvdb, keys: KvKeys, self: NodeSelf): NodeRegistry {
+    return new NodeRegistry({
+      kvdb,
+      keys,
+      clusterId: self.clusterId,
+      nodeId: self.id,
+      self: {
+        pid: process.pid,
+        startTime: startTimeOf(process.pid),
+        bootId: readBootId(),
+        mgmtAddress: self.mgmtAddress,
+      },
+      logger: this.deps.logger,
+      processLives,
+      onConflict: (error) => this.deps.onFatal(error),
+    });
+  }
+
+  /** Goes on until the kvdb answers; a conflict of identity ends the process. */
+  private async join(registry: NodeRegistry): Promise<void> {
+    for (;;) {
+      try {
+        await registry.joinCluster(randomUUID());
+        return await registry.announce();
+      } catch (error) {
+        if (error instanceof PxError && error.code === 'failed_precondition') {
+          this.deps.onFatal(error);
+          return await new Promise<never>(() => undefined);
+        }
+        this.deps.logger.warn('the cluster cannot be joined yet', { error });
+        await delay(1_000);
+      }
+    }
+  }
+
+  private openNodePools(nodeId: string): Promise<PoolSet> {
+    const { config, logger, run } = this.deps;
+    for (const { path } of config.storage.directories) mkdirSync(path, { recursive: true });
+    return openPools(
+      {
+        clusterId: config.clusterid,
+        nodeId,
+        dataDir: config.dataDir,
+        devices: config.storage.devices,
+        useAll: config.storage.useAll,
+        directories: config.storage.directories,
+        force: config.storage.force,
+      },
+      { run, log: logger },
+    );
+  }
+
+  private async startEngine(config: EngineConfig, engine: EngineClient): Promise<void> {
+    const { logger, holderMain, engineMain } = this.deps;
+    const { runDir } = config;
+    writeEngineConfig(config);
+    const holder = await ensureHolder({
+      runDir,
+      holderMain,
+      engineCommand: [process.execPath, engineMain, '--run-dir', runDir],
+      logFile: join(runDir, 'holder.log'),
+      timeoutMs: 15_000,
+    });
+    logger.info('the holder runs', { pid: holder.pid, enginePid: holder.enginePid });
+    const endMs = monotonicMs() + 20_000;
+    for (;;) {
+      try {
+        // One that outlived the last daemon learns here of new pools or endpoints.
+        await engine.call('engine.configure', config);
+        return;
+      } catch (error) {
+        if (monotonicMs() > endMs) {
+          logger.error('the engine does not answer; the node starts without it', { error });
+          return;
+        }
+        await delay(100);
+      }
+    }
+  }
+
+  private async serve(context: NodeContext, mgmtHost: string): Promise<void> {
+    const { config, protoDir } = this.deps;
+    const ports = portsOf(config.startPort);
+    const loaded = loadProto(protoDir, 'px.proto') as unknown as ProtoGrpcType;
+    const definition: ServiceDefinition = loaded.px.v1.Node.service;
+    const isPublished = () => this.publisher?.published ?? false;
+    this.server = await startGrpcServer({
+      services: [nodeService(definition, context, isPublished)],
+      listen: [`unix://${join(config.runDir, 'px-node.sock')}`, hostPort(mgmtHost, ports.mgmt)],
+    });
+    writePidFile(config.runDir);
+    this.metrics = await startMetrics(context, mgmtHost, ports.metrics);
+  }
+
+  private startBackground(context: NodeContext, joined: Promise<void>): void {
+    this.publisher = new Publisher(context);
+    this.reconciler = new Reconciler(context);
+    this.healer = new Healer(context);
+    void joined.then(() => {
+      this.publisher?.start();
+      this.reconciler?.start();
+      this.healer?.start();
+    });
+    context.kvdb.onStatus(({ available, reason }) => {
+      if (available) context.logger.info('the kvdb answers');
+      else context.logger.warn('the kvdb does not answer; attached volumes go on', { reason });
+      context.health.set(
+        'kvdb',
+        available
+          ? []
+          : [
+              {
+                severity: 'warning',
+                resource: 'kvdb',
+                message: `the kvdb does not answer (${reason}); changes wait`,
+              },
+            ],
+      );
+    });
+  }
+}
+
+export function pidFile(runDir: string): string {
+  return join(runDir, 'px-node.pid');
+}
+
+function writePidFile(runDir: string): void {
+  const descriptor = openSync(pidFile(runDir), 'w', 0o644);
+  writeSync(descriptor, `${process.pid} ${startTimeOf(process.pid)}\n`);
+  closeSync(descriptor);
+}

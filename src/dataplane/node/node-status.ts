@@ -1,0 +1,130 @@
+import type { NodeStatus } from '../../gen/px/v1/NodeStatus.js';
+import type { ClusterState } from '../cluster/cluster-view.js';
+import type { NodePool, NodeRecord } from '../cluster/node-record.js';
+import type { NodeContext } from './context.js';
+
+/** Of this node, from its own parts: right also while the kvdb is away. */
+export async function ownStatus(context: NodeContext, published = true): Promise<NodeStatus> {
+  const kvdb = context.kvdb.status();
+  const record = await ownRecord(context);
+  const state = context.view.cached();
+  const kvdbGone = !kvdb.available;
+  const own = published
+    ? { state: record.state, state_reason: record.stateReason }
+    : { state: 'initializing', state_reason: 'the node is joining the cluster' };
+  const shown = kvdbGone
+    ? {
+        state: 'kvdb_unavailable',
+        state_reason: `${kvdb.reason}; attached volumes go on, changes wait until it is back`,
+      }
+    : own;
+  return {
+    ...viewNode(record, state, context.self.clusterId),
+    ...shown,
+    alerts: context.health.alerts().map((alert) => ({ ...alert })),
+  };
+}
+
+/** What this node tells the others of itself. */
+export async function ownRecord(context: NodeContext): Promise<NodeRecord> {
+  const { self, config, pools } = context;
+  const status = await context.engine.call('engine.status', {}, 3_000).catch(() => undefined);
+  const critical = context.health.alerts().find((alert) => alert.severity === 'critical');
+  const engineGone = status === undefined;
+  const problem = engineGone ? 'the engine does not answer' : (critical?.message ?? '');
+  return {
+    id: self.id,
+    name: self.name,
+    version: self.version,
+    zone: config.zone,
+    region: config.region,
+    rack: config.rack,
+    labels: config.labels,
+    mgmtAddress: self.mgmtAddress,
+    dataAddress: self.dataAddress,
+    state: problem === '' ? 'operational' : 'degraded',
+    stateReason: problem,
+    pools: pools.pools.map((pool) => ({
+      id: pool.id,
+      class: pool.class,
+      kind: pool.kind,
+      state: pool.state,
+      snapshotMethod: pool.snapshotMethod,
+      totalBytes: pool.totalBytes,
+      usedBytes: pool.usedBytes,
+      availableBytes: pool.availableBytes,
+    })),
+    drives: pools.drives.map((drive) => ({ ...drive })),
+    replicaUsage: Object.fromEntries(
+      (status?.replicas ?? []).map(({ volumeId, usedBytes }) => [volumeId, usedBytes]),
+    ),
+    updatedAt: new Date().toISOString(),
+  };
+}
+
+/** Every node that ever joined; those whose lease is over are offline. */
+export async function listNodes(context: NodeContext): Promise<NodeStatus[]> {
+  const state = await context.view.best();
+  const nodes = [...state.nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return nodes.map((node) => {
+    const viewed = viewNode(node, state, context.self.clusterId);
+    if (state.alive.has(node.id)) return viewed;
+    return { ...viewed, state: 'offline', state_reason: 'its lease is over: it does not answer' };
+  });
+}
+
+function viewNode(node: NodeRecord, state: ClusterState, clusterId: string): NodeStatus {
+  return {
+    id: node.id,
+    name: node.name,
+    cluster_id: clusterId,
+    version: node.version,
+    state: node.state,
+    state_reason: node.stateReason,
+    zone: node.zone,
+    region: node.region,
+    rack: node.rack,
+    mgmt_address: node.mgmtAddress,
+    data_address: node.dataAddress,
+    pools: node.pools.map((pool) => viewPool(pool, state)),
+    drives: node.drives.map((drive) => ({
+      path: drive.path,
+      id: drive.id,
+      pool_id: drive.poolId,
+      size_bytes: drive.sizeBytes,
+      used_bytes: drive.usedBytes,
+      class: drive.class,
+      media: drive.media,
+      state: drive.state,
+      reason: drive.reason,
+      read_bytes_per_second: Math.round(drive.readBytesPerSecond),
+      read_iops: Math.round(drive.readIops),
+    })),
+    alerts: [],
+    labels: node.labels,
+  };
+}
+
+function viewPool(pool: NodePool, state: ClusterState) {
+  let provisionedBytes = 0;
+  let replicaCount = 0;
+  for (const volume of state.volumes.values()) {
+    for (const { poolId } of volume.replicas) {
+      if (poolId !== pool.id) continue;
+      provisionedBytes += volume.sizeBytes;
+      replicaCount++;
+    }
+  }
+  return {
+    id: pool.id,
+    class: pool.class,
+    total_bytes: pool.totalBytes,
+    used_bytes: pool.usedBytes,
+    available_bytes: pool.availableBytes,
+    provisioned_bytes: provisionedBytes,
+    snapshot_method: pool.snapshotMethod,
+    state: pool.state,
+    replica_count: replicaCount,
+    kind: pool.kind,
+  };
+}

@@ -1,0 +1,37 @@
+import type { ClusterState } from '../cluster/cluster-view.js';
+import type { PlacementNode } from '../cluster/placement.js';
+
+/** The cluster as placement sees it; what is promised comes from the volumes' records. */
+export function placementNodes(state: ClusterState): PlacementNode[] {
+  const provisioned = new Map<string, number>();
+  for (const volume of state.volumes.values()) {
+    for (const { poolId } of volume.replicas) {
+      provisioned.set(poolId, (provisioned.get(poolId) ?? 0) + volume.sizeBytes);
+    }
+  }
+  return [...state.nodes.values()].map((node) => ({
+    id: node.id,
+    name: node.name,
+    alive: state.alive.has(node.id),
+    maintenance: node.state === 'maintenance',
+    zone: node.zone,
+    region: node.region,
+    rack: node.rack,
+    labels: node.labels,
+    pools: node.pools.map((pool) => ({
+      ...pool,
+      provisionedBytes: provisioned.get(pool.id) ?? 0,
+    })),
+  }));
+}
+
+/** Replicas of the group's volumes on each node. */
+export function groupReplicas(state: ClusterState, group: string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  if (group === '') return counts;
+  for (const volume of state.volumes.values()) {
+    if (volume.spec.group !== group || volume.lifecycle === 'deleting') continue;
+    for (const { nodeId } of volume.replicas) counts[nodeId] = (counts[nodeId] ?? 0) + 1;
+  }
+  return counts;
+}

@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { toPxError } from '../../kernel/errors.js';
+import type { Logger } from '../../platform/logger.js';
+import { delay, monotonicMs } from '../../platform/monotonic.js';
+import type { RunCommand } from '../../platform/run-command.js';
+import { createEngineClient } from '../engine-client/engine-client.js';
+import { HolderClient } from '../holder/holder-client.js';
+import { stopEtcd } from '../kvdb/internal-etcd.js';
+import type { NodeConfig } from './config.js';
+import { pidFile } from './daemon.js';
+import { processLives } from './process-table.js';
+
+export interface StopDeps {
+  readonly config: NodeConfig;
+  readonly logger: Logger;
+  readonly run: RunCommand;
+  /** Takes devices down that are still in use; what is not written is lost. */
+  readonly force: boolean;
+}
+
+const daemonEndMs = 15_000;
+
+/**
+ * Ends everything of a node: the daemon, its attached volumes, the holder and
+ * the engine, the pools' mounts, the internal etcd. Goes by what the kernel
+ * says, so it also clears up after a crash.
+ */
+export async function stopNode(deps: StopDeps): Promise<void> {
+  const { config, logger, run } = deps;
+  await endDaemon(config.runDir, logger);
+  await detachAll(deps);
+  const holder = new HolderClient(config.runDir);
+  await holder.call('holder.stop', { force: deps.force }).catch((error: unknown) => {
+    // Nobody listens: there is no holder to stop.
+    if (toPxError(error).code !== 'unavailable') throw error;
+  });
+  for (const mountPoint of poolMounts(config.dataDir)) {
+    await run('umount', [mountPoint], { timeoutMs: 30_000 });
+  }
+  if (config.kvdb === 'internal') await stopEtcd(config.dataDir);
+  logger.info('the node is stopped');
+}
+
+async function endDaemon(runDir: string, logger: Logger): Promise<void> {
+  const daemon = readPid(runDir);
+  if (daemon === undefined) return;
+  process.kill(daemon.pid, 'SIGTERM');
+  const endMs = monotonicMs() + daemonEndMs;
+  while (processLives(daemon.pid, daemon.startTime)) {
+    if (monotonicMs() > endMs) {
+      logger.warn('px-node does not end; it is killed', { pid: daemon.pid });
+      process.kill(daemon.pid, 'SIGKILL');
+      return;
+    }
+    await delay(100);
+  }
+}
+
+/** The file may be old and its number somebody else's by now. */
+function readPid(runDir: string): { pid: number; startTime: string } | undefined {
+  try {
+    const [pid = '', startTime = ''] = readFileSync(pidFile(runDir), 'utf8').trim().split(' ');
+    const found = { pid: Number(pid), startTime };
+    return processLives(found.pid, startTime) ? found : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function detachAll({ config, force, logger }: StopDeps): Promise<void> {
+  const engine = createEngineClient(config.runDir);
+  const status = await engine.call('engine.status', {}).catch(() => undefined);
+  for (const { volumeId } of status?.volumes ?? []) {
+    logger.info('detaching', { volume: volumeId });
+    await engine.call('volume.detach', { volumeId, force });
+  }
+}
+
+function poolMounts(dataDir: string): string[] {
+  const below = join(dataDir, 'devices/');
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((mountPoint) => mountPoint.startsWith(below));
+}
