@@ -187,6 +187,7 @@ async function clearDeadAttach(
 }
 
 function withoutReservation(record: VolumeRecord): VolumeRecord {
-  const { reservedByAttach: _ended, ...rest } = record;
-  return { ...rest, publishedOn: '', publishedReadOnly: false };
+  const rest = { ...record, publishedOn: '', publishedReadOnly: false };
+  delete rest.reservedByAttach;
+  return rest;
 }

@@ -52,7 +52,9 @@ export interface DaemonDeps {
   onFatal(error: PxError): void;
 }
 
+/** An earlier daemon's lease ends within this. */
 const joinWaitMs = 20_000;
+const kvdbWaitMs = 5_000;
 const peerTimeoutMs = 10_000;
 
 /** One px-node. Starting again after a crash at any line finds what the last one left. */
@@ -81,7 +83,7 @@ export class Daemon {
     view.start();
     const joined = this.join(registry);
     // A daemon that must not run learns it here; one whose kvdb is away goes on.
-    await Promise.race([joined, delay(joinWaitMs)]);
+    await settled(joined, kvdb);
     const pools = await this.openNodePools(self.id);
     const ports = portsOf(config.startPort);
     const engine = createEngineClient(config.runDir);
@@ -276,6 +278,18 @@ export class Daemon {
             ],
       );
     });
+  }
+}
+
+async function settled(joined: Promise<void>, kvdb: Kvdb): Promise<void> {
+  let done = false;
+  void joined.then(() => (done = true));
+  const startedMs = monotonicMs();
+  for (;;) {
+    await Promise.race([joined, delay(500)]);
+    const waitedMs = monotonicMs() - startedMs;
+    if (done || waitedMs > joinWaitMs) return;
+    if (waitedMs > kvdbWaitMs && !kvdb.status().available) return;
   }
 }
 

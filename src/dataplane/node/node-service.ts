@@ -15,7 +15,11 @@ import { resizeVolume } from './resize-volume.js';
 import { cloneVolume, createSnapshot, restoreSnapshot } from './snapshots.js';
 
 /** The API px.v1.Node. */
-export function nodeService(definition: ServiceDefinition, context: NodeContext): GrpcService {
+export function nodeService(
+  definition: ServiceDefinition,
+  context: NodeContext,
+  isPublished: () => boolean,
+): GrpcService {
   return unaryService<NodeDefinition>(
     definition,
     {
