@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { RunCommand } from '../../platform/run-command.js';
 import { mountPointsOf, type DeviceFacts } from './block-device.js';
 
@@ -21,6 +21,24 @@ export async function mountDevice(
   // Access times would make every read a write.
   const args = ['-t', 'xfs', '-o', 'noatime', device.realPath, mountPoint];
   await run('mount', args, { timeoutMs: mountTimeoutMs });
+  failFast(device);
+}
+
+/**
+ * By default XFS tries a failed metadata write again for ever, and everybody
+ * who waits for the log hangs with it. A few tries, then the file system shuts
+ * down and says EIO, and the replicas on it are taken out of their volumes.
+ * Source: admin-guide/xfs.rst, "Error handling".
+ */
+function failFast(device: DeviceFacts): void {
+  const directory = join('/sys/fs/xfs', basename(device.realPath), 'error/metadata');
+  for (const error of ['EIO', 'ENOSPC', 'default']) {
+    try {
+      writeFileSync(join(directory, error, 'max_retries'), '5');
+    } catch {
+      // sysfs may be read-only in a container; then only the time-outs of the replicas help.
+    }
+  }
 }
 
 /**

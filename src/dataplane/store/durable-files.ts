@@ -68,7 +68,7 @@ export function readIfPresent(path: string): string | undefined {
 }
 
 export function hasCode(thrown: unknown, code: string): boolean {
-  return thrown instanceof Error && (thrown as NodeJS.ErrnoException).code === code;
+  return (thrown as NodeJS.ErrnoException | undefined)?.code === code;
 }
 
 /** The positive errno that fits an error of node:fs or of ours; EIO (5) for anything else. */
@@ -79,10 +79,8 @@ export function errnoOf(thrown: unknown): number {
     if (thrown.code === 'unavailable') return 19;
     return thrown.code === 'invalid_argument' ? 22 : 5;
   }
-  if (thrown instanceof Error && 'errno' in thrown && typeof thrown.errno === 'number') {
-    return Math.abs(thrown.errno);
-  }
-  return 5;
+  const errno = (thrown as NodeJS.ErrnoException | undefined)?.errno;
+  return typeof errno === 'number' ? Math.abs(errno) : 5;
 }
 
 /** Writes zeroes, not a hole: later overwrites then never need a block (ENOSPC) nor a log force. */

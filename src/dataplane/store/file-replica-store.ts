@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert, assertSafeBytes } from '../../kernel/assert.js';
 import { PxError } from '../../kernel/errors.js';
@@ -21,7 +20,7 @@ import {
   type FoundReplica,
   type StoredMeta,
 } from './replica-meta.js';
-import { failedFileName, isGeneration, replicaDirectory } from './replica-paths.js';
+import { isGeneration, replicaDirectory } from './replica-paths.js';
 import { namesIn } from './replica-meta.js';
 import { openScratch, type Scratch } from './scratch-file.js';
 import { noSegment, SegmentTable } from './segment-table.js';
@@ -30,7 +29,7 @@ import type { JobOwner, SyncJobs } from './sync-client.js';
 import type { TextJob } from './text-jobs.js';
 import { moveToTrash } from './trash.js';
 
-const Kind = { sync: 0, marks: 1, settled: 2, failure: 3, refused: 4 } as const;
+const Kind = { sync: 0, marks: 1, settled: 2, refused: 3 } as const;
 
 /** Work that reads or writes meta.json: one at a time, in the order asked for. */
 interface MetaWork {
@@ -98,7 +97,6 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
   private readonly scratchFile: Scratch;
   private readonly marksFile: MarksFile;
   private readonly hasher: RangeHasher;
-  private readonly failureNoted: boolean;
   private stored: StoredMeta;
   private segments: SegmentTable;
   /** Segments of the generation before a copy_from, while a sync still uses their descriptors. */
@@ -109,7 +107,6 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
   private metaBusy = false;
   private readonly refused: number[] = [];
   private failureReason = '';
-  private notingFailure = false;
   private onClosed: (() => void) | undefined;
 
   /** Use `openReplica`. */
@@ -129,9 +126,9 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
     const { runDir, scratchLength, bootId } = options;
     this.scratchFile = openScratch(runDir, stored.replicaId, scratchLength, bootId);
     this.scratchIntact = this.scratchFile.intact;
-    this.failureNoted = existsSync(join(this.directory, failedFileName));
-    this.powerLost = this.failureNoted || stored.bootId !== bootId;
-    if (this.failureNoted) this.forgetCache();
+    const failedBefore = this.scratchFile.failure[0] === 1;
+    this.powerLost = failedBefore || stored.bootId !== bootId;
+    if (failedBefore) this.forgetCache();
     this.hasher = sharedHasher ??= new RangeHasher();
   }
 
@@ -281,7 +278,6 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
     if (kind === Kind.sync) this.syncDone(status);
     else if (kind === Kind.marks) this.marksDone(status);
     else if (kind === Kind.settled) this.metaWorkDone(status, message);
-    else if (kind === Kind.failure) this.notingFailure = false;
     else {
       const ticket = this.refused.shift();
       assert(ticket !== undefined, 'a refusal has a ticket');
@@ -309,7 +305,8 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
       if (this.failureReason === '') this.startSync();
       else this.jobs.answerSoon(this, Kind.sync, Status.ioError);
     }
-    this.answer(this.syncs, finished, status);
+    // Whatever the device said (a thin one says ENOSPC): what was written is lost.
+    this.answer(this.syncs, finished, status === 0 ? Status.ok : Status.ioError);
   }
 
   private startMarks(): void {
@@ -329,7 +326,7 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
       if (this.failureReason === '') this.startMarks();
       else this.jobs.answerSoon(this, Kind.marks, Status.ioError);
     }
-    this.answer(this.markSaves, finished, status);
+    this.answer(this.markSaves, finished, status === 0 ? Status.ok : Status.ioError);
   }
 
   private answer(group: GroupCommit, finished: number[], status: number): void {
@@ -359,8 +356,6 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
         directory: this.directory,
         stored,
         marksFd: grown ? this.marksFile.fd : -1,
-        // Whoever opens it after a failure of this process must still drop the page cache.
-        forgetFailure: this.failureNoted && this.failureReason === '',
       };
     }
     const common = {
@@ -392,13 +387,19 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
     this.metaBusy = false;
     let answer = status;
     if (work.meta !== undefined) {
-      if (status === 0) this.stored = { ...this.stored, ...work.meta, bootId: this.bootId };
+      if (status === 0) this.metaSaved(work.meta);
       else this.fail(`saving the meta: ${message}`);
     } else if (work.type === 'copy_from' && status === 0) {
       answer = this.takeNewGeneration();
     }
     this.startMetaWork();
     this.events.onStoreDone(work.ticket, answer);
+  }
+
+  private metaSaved(meta: ReplicaMeta): void {
+    this.stored = { ...this.stored, ...meta, bootId: this.bootId };
+    // The meta tells of an earlier failure now. Of one since then the next opening must be told.
+    if (this.failureReason === '') this.scratchFile.failure[0] = 0;
   }
 
   /** meta.json names another generation now: its segments take the place of the old ones. */
@@ -433,9 +434,7 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
   private fail(reason: string): void {
     if (this.failureReason !== '') return;
     this.failureReason = reason;
-    this.notingFailure = true;
-    const job: TextJob = { type: 'note_failure', directory: this.directory, reason };
-    this.jobs.runText(this, Kind.failure, 'quick', JSON.stringify(job));
+    this.scratchFile.failure[0] = 1;
     this.events.onStoreFailed(reason);
   }
 
@@ -450,7 +449,7 @@ export class FileReplicaStore implements ReplicaStore, JobOwner {
   private closeIfIdle(): void {
     const { onClosed } = this;
     if (onClosed === undefined) return;
-    if (this.syncs.busy || this.markSaves.busy || this.metaBusy || this.notingFailure) return;
+    if (this.syncs.busy || this.markSaves.busy || this.metaBusy) return;
     if (this.refused.length > 0) return;
     this.onClosed = undefined;
     this.closeRetired();

@@ -9,7 +9,6 @@ import { PxError } from '../../kernel/errors.js';
  *                                /on.<id>     one a directory that may hold segments
  *                                /building    being made; cleared away unless meta.json came
  *                                /removed     being removed
- *                                /failed      an fsync failed: the page cache lied
  *
  * and every directory with segments has `replicas/<volume>/<replica>/<generation>/<index>.seg`.
  * A new generation replaces the content at the moment when meta.json names it.
@@ -18,7 +17,6 @@ export const metaFileName = 'meta.json';
 export const marksFileName = 'marks';
 export const buildingFileName = 'building';
 export const removedFileName = 'removed';
-export const failedFileName = 'failed';
 export const replicasDirectoryName = 'replicas';
 export const trashDirectoryName = 'trash';
 const memberPrefix = 'on.';

@@ -7,7 +7,15 @@ import { mapFile, pageBytes } from '../sys/memory.js';
 export interface Scratch {
   readonly numbers: Float64Array;
   readonly intact: boolean;
+  /**
+   * One number: 1 when a sync of this replica failed in this boot. It needs no
+   * disk to be noted, and no longer life than the page cache that it speaks of.
+   */
+  readonly failure: Float64Array;
 }
+
+/** Where in the header page the failure is noted. */
+const failureAt = 2048;
 
 /**
  * Memory that outlives the process, not the machine: a mapped file whose pages
@@ -30,7 +38,11 @@ export function openScratch(
   const fd = must(openFile(path, OpenFlag.RDWR), `opening ${path}`);
   try {
     const memory = mapFile(fd, byteLength);
-    return { numbers: new Float64Array(memory.buffer, pageBytes, length), intact };
+    return {
+      numbers: new Float64Array(memory.buffer, pageBytes, length),
+      intact,
+      failure: new Float64Array(memory.buffer, failureAt, 1),
+    };
   } finally {
     closeFile(fd);
   }

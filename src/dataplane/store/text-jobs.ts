@@ -14,7 +14,6 @@ import {
   type StoredMeta,
 } from './replica-meta.js';
 import {
-  failedFileName,
   memberFileName,
   metaFileName,
   removedFileName,
@@ -28,7 +27,7 @@ interface DirectoryName {
 }
 
 /** What a sync worker does besides fdatasync: all of it ends durable or has no effect. */
-export type TextJob = SaveMetaJob | CopyToJob | CopyFromJob | NoteFailureJob;
+export type TextJob = SaveMetaJob | CopyToJob | CopyFromJob;
 
 export interface SaveMetaJob {
   readonly type: 'save_meta';
@@ -37,8 +36,6 @@ export interface SaveMetaJob {
   readonly stored: StoredMeta;
   /** The marks, which must be durable at their new length before the size is; -1: they are. */
   readonly marksFd: number;
-  /** The meta tells of the failure from now on. */
-  readonly forgetFailure: boolean;
 }
 
 export interface CopyToJob {
@@ -61,13 +58,6 @@ export interface CopyFromJob {
   readonly sourceVolumeId: string;
 }
 
-/** Says durably that the replica's content can't be trusted, for whoever opens it next. */
-export interface NoteFailureJob {
-  readonly type: 'note_failure';
-  readonly directory: string;
-  readonly reason: string;
-}
-
 export function runTextJob(text: string): void {
   const job = JSON.parse(text) as TextJob;
   switch (job.type) {
@@ -77,15 +67,12 @@ export function runTextJob(text: string): void {
       return copyTo(job);
     case 'copy_from':
       return copyFrom(job);
-    case 'note_failure':
-      return writeDurably(join(job.directory, failedFileName), job.reason);
   }
 }
 
 function saveMeta(job: SaveMetaJob): void {
   if (job.marksFd >= 0) must(fdatasync(job.marksFd), 'fdatasync of the marks');
   writeDurably(join(job.directory, metaFileName), encodeMeta(job.stored));
-  if (job.forgetFailure) rmSync(join(job.directory, failedFileName), { force: true });
 }
 
 /** Makes another volume's replica out of this one's content, in place of an earlier attempt. */
