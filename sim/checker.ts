@@ -224,9 +224,10 @@ export class Checker {
     const { replicas } = this.truth.record();
     const contents = replicas.map((replica) => this.truth.contentWithoutPower(replica.id));
     let lostSince = Infinity;
-    for (const { sector, current, acknowledgedAt } of this.sectors) {
-      if (acknowledgedAt === 0 || contents.some((content) => content[sector] === current)) continue;
-      lostSince = Math.min(lostSince, acknowledgedAt);
+    for (const history of this.sectors) {
+      const { sector, acknowledgedAt } = history;
+      const isKept = contents.some((content) => history.mayHold(content[sector] as number));
+      if (acknowledgedAt > 0 && !isKept) lostSince = Math.min(lostSince, acknowledgedAt);
     }
     const told = this.lastFlushFailure;
     if (told !== undefined && told.epoch === this.newestEpoch && told.answered > lostSince) return;

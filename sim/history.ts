@@ -95,6 +95,12 @@ export class SectorHistory {
     this.settle(op.invoke);
   }
 
+  /** The value itself, or that of a write under way. */
+  mayHold(value: number): boolean {
+    if (value === this.current) return true;
+    return this.maybe.some((write) => valueOf(write, this.sector) === value);
+  }
+
   /** Everything acknowledged before `invoke` is on stable storage. */
   flushed(invoke: number): void {
     let base = -1;

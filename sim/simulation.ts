@@ -37,7 +37,7 @@ export interface RunOptions {
 const leaseMs = 400;
 /** From the end of all trouble to everything in sync and every request answered. */
 const healBoundMs = 15_000;
-const eventLimit = 400_000;
+const eventLimit = 100_000;
 
 /** One run: a cluster, its clients and its troubles, all drawn from the seed. */
 export class Simulation {

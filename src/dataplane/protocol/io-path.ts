@@ -336,6 +336,12 @@ export class IoPath {
   /** Acknowledged writes are gone: the flushes that wait say so, or else the next one. */
   cacheLost(): void {
     this.flushFails = true;
+    // What a replica had answered of an unfinished mutation it may have lost again.
+    for (const slot of this.mutations.snapshot()) {
+      this.pending[slot] = this.assigned[slot];
+      this.errored[slot] = 0;
+      this.sent[slot] = 0;
+    }
     for (const slot of this.others.snapshot()) {
       if (this.state[slot] !== SlotState.flush) continue;
       this.flushFails = false;

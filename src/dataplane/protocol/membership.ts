@@ -1,6 +1,7 @@
 import type { CoordinatorCore } from './core.js';
 import type { IoPath } from './io-path.js';
 import type { Link } from './link.js';
+import { Status } from './ops.js';
 import type { RecordOutcome } from './ports.js';
 import type { RecordChange } from './record-changes.js';
 
@@ -19,6 +20,10 @@ export interface MembershipEvents {
 export class Membership {
   private change: RecordChange | undefined;
   private readonly resynced = new Set<Link>();
+  /** Those that stay are being asked whether they are there. */
+  private confirming = false;
+  /** Taken out in etcd while those that stay were lost as well: to be counted on again. */
+  private takingBack: string[] = [];
 
   constructor(
     private readonly core: CoordinatorCore,
@@ -28,7 +33,7 @@ export class Membership {
   ) {}
 
   get busy(): boolean {
-    return this.change !== undefined;
+    return this.change !== undefined || this.confirming || this.takingBack.length > 0;
   }
 
   /**
@@ -70,16 +75,14 @@ export class Membership {
 
   evaluate(): void {
     const { core } = this;
-    if (this.change !== undefined || core.phase === 'fenced' || core.phase === 'closed') return;
-    const leaving = core.links.filter((link) => link.role === 'leaving');
-    if (leaving.length > 0) {
-      if (core.inSyncUp().length > 0) {
-        const replicaIds = leaving.map((link) => link.replicaId);
-        this.request({ type: 'remove_in_sync', epoch: this.epoch(), replicaIds });
-      } else {
-        // Nobody is left to carry on: they may all come back with everything they had.
-        for (const link of leaving) link.role = 'in_sync';
-      }
+    if (this.change !== undefined || this.confirming || this.isOver) return;
+    const [back] = this.takingBack;
+    if (back !== undefined) {
+      this.request({ type: 'add_in_sync', epoch: this.epoch(), replicaId: back });
+      return;
+    }
+    if (core.links.some((link) => link.role === 'leaving')) {
+      this.removeLeaving();
       return;
     }
     const ready = core.links.find((link) => link.role === 'joining' && this.resynced.has(link));
@@ -97,19 +100,104 @@ export class Membership {
       this.events.fenced('the volume was attached elsewhere');
       return;
     }
-    if (change.type === 'remove_in_sync')
-      this.removed(change.replicaIds, outcome.result === 'done');
-    if (change.type === 'add_in_sync') this.added(change.replicaId, outcome.result === 'done');
+    const done = outcome.result === 'done';
+    if (change.type === 'remove_in_sync') {
+      this.removed(change.replicaIds, done);
+      return;
+    }
+    if (change.type === 'add_in_sync') {
+      if (change.replicaId === this.takingBack[0]) this.tookBack(change.replicaId, done);
+      else this.added(change.replicaId, done);
+    }
+    this.changed();
+  }
+
+  private get isOver(): boolean {
+    return this.core.phase === 'fenced' || this.core.phase === 'closed';
+  }
+
+  private changed(): void {
     this.core.host.stateChanged();
     this.events.membershipChanged();
     this.evaluate();
   }
 
+  private removeLeaving(): void {
+    const { core } = this;
+    if (core.inSyncUp().length === 0) {
+      // Nobody is left to carry on: they may all come back with everything they had.
+      for (const link of core.links) if (link.role === 'leaving') link.role = 'in_sync';
+      return;
+    }
+    this.confirm((alive) => {
+      const leaving = core.links.filter((link) => link.role === 'leaving');
+      if (!alive || leaving.length === 0) return this.evaluate();
+      const replicaIds = leaving.map((link) => link.replicaId);
+      this.request({ type: 'remove_in_sync', epoch: this.epoch(), replicaIds });
+    });
+  }
+
+  /**
+   * Etcd does not count on them any more. Before anything is acknowledged
+   * without them, one that stays must show that it was there all the time: it
+   * may have lost power unnoticed, and then those taken out are the only ones
+   * that have everything, because nothing was acknowledged without them yet.
+   */
   private removed(replicaIds: readonly string[], done: boolean): void {
+    const leaving = this.core.links.filter(
+      (link) => link.role === 'leaving' && replicaIds.includes(link.replicaId),
+    );
+    if (!done) {
+      for (const link of leaving) link.role = 'in_sync';
+      this.changed();
+      return;
+    }
+    this.confirm((alive) => {
+      if (!alive) {
+        this.takingBack = leaving.map((link) => link.replicaId);
+        this.evaluate();
+        return;
+      }
+      for (const link of leaving) {
+        link.role = 'out';
+        this.io.excuse(link);
+      }
+      this.changed();
+    });
+  }
+
+  private tookBack(replicaId: string, done: boolean): void {
+    this.takingBack.shift();
     for (const link of this.core.links) {
-      if (link.role !== 'leaving' || !replicaIds.includes(link.replicaId)) continue;
-      link.role = done ? 'out' : 'in_sync';
-      if (done) this.io.excuse(link);
+      if (link.role !== 'leaving' || link.replicaId !== replicaId) continue;
+      link.role = done ? 'in_sync' : 'out';
+      if (!done) this.io.excuse(link);
+      // Its next session shows what it still has.
+      this.events.dropLink(link, 'is counted on again');
+    }
+  }
+
+  /** Asks every in-sync replica for a sign of life from now on; `done` gets whether one came. */
+  private confirm(done: (alive: boolean) => void): void {
+    const { core } = this;
+    const witnesses = core.inSyncUp();
+    let waiting = witnesses.length;
+    if (waiting === 0) return done(false);
+    let answered = false;
+    this.confirming = true;
+    const message = { type: 'heartbeat', completedSeq: this.io.completedSeq } as const;
+    for (const link of witnesses) {
+      core.control(link, message, core.options.replicaTimeoutMs, (reply) => {
+        waiting -= 1;
+        if (answered || this.isOver) return;
+        if (reply.status !== Status.ok && link.up) this.events.dropLink(link, 'its store failed');
+        const alive = reply.status === Status.ok && link.up;
+        // Dropping a link may have answered for the others.
+        if (answered || (!alive && waiting > 0)) return;
+        answered = true;
+        this.confirming = false;
+        done(alive);
+      });
     }
   }
 

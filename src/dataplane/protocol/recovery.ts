@@ -47,7 +47,9 @@ export class Recovery {
 
   nextDeadline(): number {
     if (this.core.phase === 'recovering' && this.equal) return this.leaseOverAt;
-    return this.core.phase === 'connecting' ? this.deadline : Infinity;
+    // Once it has passed, only an event can change the decision.
+    const waits = this.core.phase === 'connecting' && this.core.clock.now() < this.deadline;
+    return waits ? this.deadline : Infinity;
   }
 
   /** A link came or went, etcd answered, or time passed. */
