@@ -3,6 +3,7 @@ import type { PlantedFaults } from '../src/dataplane/protocol/planted-faults.js'
 import type { ReplicaMeta } from '../src/dataplane/protocol/ports.js';
 import { Replica } from '../src/dataplane/protocol/replica.js';
 import type { Attachment } from './attachment.js';
+import { Violation } from './checker.js';
 import { calmDisk, ReplicaDisk, SimStore, type DiskMood } from './disk.js';
 import { geometry, volumeId } from './geometry.js';
 import type { SimKv } from './kv.js';
@@ -123,6 +124,7 @@ export class EngineProcess extends Executor {
   readonly server: ReplicaServer | null;
   attachment: Attachment | null = null;
   private tickDueAt = Infinity;
+  private idleTicks = 0;
 
   constructor(readonly node: SimNode) {
     super(node.env.scheduler, () => this.scheduleTick());
@@ -183,7 +185,15 @@ export class EngineProcess extends Executor {
     this.at(due, () => {
       if (this.tickDueAt !== due) return;
       this.tickDueAt = Infinity;
-      if (this.attachment?.alive) this.attachment.coordinator.tick(this.node.clock.now());
+      if (this.attachment?.alive) this.tick(this.attachment);
     });
+  }
+
+  /** A tick that leaves its own deadline in the past would keep a thread busy for nothing. */
+  private tick({ coordinator }: Attachment): void {
+    const now = this.node.clock.now();
+    coordinator.tick(now);
+    if (coordinator.nextDeadline() > now) this.idleTicks = 0;
+    else if (++this.idleTicks > 20) throw new Violation('busy_loop', 'ticks without an end');
   }
 }

@@ -23,7 +23,8 @@ export class Cleaner {
 
   /** Infinity while there is nothing to forget: an idle volume causes no I/O. */
   nextDeadline(): number {
-    return this.running || isEmpty(this.core.marks) ? Infinity : this.nextAt;
+    if (this.running || this.core.phase !== 'serving') return Infinity;
+    return isEmpty(this.core.marks) ? Infinity : this.nextAt;
   }
 
   tick(now: number): void {
