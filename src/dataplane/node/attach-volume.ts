@@ -164,13 +164,27 @@ export async function detachVolume(
     if (present?.frontend === 'none' && present.phase !== 'fenced') return;
     const force = request.force || present?.phase === 'fenced';
     await context.engine.call('volume.detach', { volumeId: record.id, force });
-    await context.volumes.update(record.id, (current) =>
-      current.reservedByAttach === true && current.publishedOn === context.self.id
-        ? withoutReservation(current)
-        : undefined,
-    );
+    const gone = (await context.internal.current(record.id)) === undefined;
+    await context.volumes.update(record.id, (current) => withoutOwnAttach(context, current, gone));
     context.logger.info('volume detached', { volume: record.id });
   });
+}
+
+/**
+ * What a detach leaves of the record. Once nothing of the volume is attached
+ * here, a record that still says so is of this node's life before a crash.
+ */
+function withoutOwnAttach(
+  context: NodeContext,
+  current: VolumeRecord,
+  gone: boolean,
+): VolumeRecord | undefined {
+  const self = context.self.id;
+  const reserved = current.reservedByAttach === true && current.publishedOn === self;
+  const leftOver = gone && current.attachedOn === self;
+  if (!reserved && !leftOver) return undefined;
+  const kept = reserved ? withoutReservation(current) : current;
+  return leftOver ? { ...kept, attachedOn: '', attachToken: '', epoch: current.epoch + 1 } : kept;
 }
 
 /** A node that is gone can't detach; its epoch is over with the next attach anyway. */
