@@ -10,6 +10,7 @@ const sizeBytes = 256 * 1024 ** 2;
 export class UserSpaceDemo {
   private readonly progress: Progress;
   private cluster!: DevCluster;
+  private close: () => void = () => undefined;
   private volumeId = '';
   private uri = '';
 
@@ -18,9 +19,18 @@ export class UserSpaceDemo {
   }
 
   async run(dir: string, rootDir: string): Promise<void> {
+    try {
+      await this.steps(dir, rootDir);
+    } finally {
+      this.close();
+    }
+  }
+
+  private async steps(dir: string, rootDir: string): Promise<void> {
     const { progress } = this;
     await progress.step('three nodes on loopback', async () => {
       this.cluster = await upCluster({ dir, rootDir, userSpace: true, frontend: 'nbd' });
+      this.close = () => this.cluster.closeClients();
       return (await this.cluster.info()).map((node) => `${node.name} ${node.address}`).join(', ');
     });
     await progress.step('a volume with three replicas', () => this.create());
