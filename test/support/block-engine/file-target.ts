@@ -1,4 +1,4 @@
-import type { Frontend, VolumeTarget } from '../../../src/dataplane/io/ports.js';
+import type { Frontend, TurnHandler, VolumeTarget } from '../../../src/dataplane/io/ports.js';
 import type { NativeSlotTable } from '../../../src/dataplane/io/slot-table.js';
 import { OpKind, Status } from '../../../src/dataplane/protocol/ops.js';
 import * as files from '../../../src/dataplane/sys/files.js';
@@ -8,10 +8,14 @@ type Counts = ReturnType<typeof noCounts>;
 
 const noCounts = () => ({ reads: 0, writes: 0, zeroes: 0, flushes: 0, zeroedBytes: 0 });
 
-/** The simplest volume there is: one sparse file, every request answered at once. */
-export class FileTarget implements VolumeTarget {
+/**
+ * The simplest volume there is: one sparse file. Requests are answered at the
+ * end of the turn, so that a kill finds many of them done and unanswered.
+ */
+export class FileTarget implements VolumeTarget, TurnHandler {
   readonly counts: Counts;
   frontend: Frontend | undefined;
+  private readonly done: number[] = [];
   private readonly fd: number;
   private readonly slots: NativeSlotTable;
 
@@ -22,7 +26,14 @@ export class FileTarget implements VolumeTarget {
   }
 
   submit(slot: number): void {
-    this.frontend?.complete(slot, this.perform(slot));
+    this.done.push(slot, this.perform(slot));
+  }
+
+  onTurn(): void {
+    while (this.done.length > 0) {
+      const [slot = -1, status = 0] = this.done.splice(0, 2);
+      this.frontend?.complete(slot, status);
+    }
   }
 
   private perform(slot: number): number {

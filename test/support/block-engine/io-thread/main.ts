@@ -3,6 +3,7 @@ import { FuseFrontend } from '../../../../src/dataplane/frontend/fuse/fuse-front
 import type { NbdExport } from '../../../../src/dataplane/frontend/nbd/nbd-export.js';
 import { NbdServer } from '../../../../src/dataplane/frontend/nbd/nbd-server.js';
 import { UnansweredRequests } from '../../../../src/dataplane/frontend/fuse/unanswered.js';
+import type { Frontend } from '../../../../src/dataplane/io/ports.js';
 import { EpollIoLoop } from '../../../../src/dataplane/io/io-loop.js';
 import { NativeSlotTable } from '../../../../src/dataplane/io/slot-table.js';
 import { closeFile } from '../../../../src/dataplane/sys/files.js';
@@ -43,12 +44,14 @@ function serve(message: Extract<ToIoThread, { type: 'serve' }>): void {
     },
   });
   target.frontend = frontend;
+  loop.everyTurn(target);
   targets.set(volumeId, target);
   frontends.set(volumeId, frontend);
   frontend.start();
 }
 
 function serveNbd(message: Extract<ToIoThread, { type: 'serveNbd' }>): void {
+  const connected = new Map<Frontend, FileTarget>();
   const exports = new Map<string, NbdExport>();
   for (const [volumeId, settings] of Object.entries(message.volumes)) {
     const counts = new FileTarget(settings.image, slots);
@@ -59,9 +62,15 @@ function serveNbd(message: Extract<ToIoThread, { type: 'serveNbd' }>): void {
       connect: (frontend) => {
         const target = new FileTarget(settings.image, slots, counts.counts);
         target.frontend = frontend;
+        loop.everyTurn(target);
+        connected.set(frontend, target);
         return target;
       },
-      disconnect: () => undefined,
+      disconnect: (frontend) => {
+        const target = connected.get(frontend);
+        connected.delete(frontend);
+        if (target !== undefined) loop.removeTurn(target);
+      },
     });
   }
   const listener = message.socket.startsWith('/')
