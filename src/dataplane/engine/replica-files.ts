@@ -6,6 +6,7 @@ import {
   recoverPool,
   removeReplica,
 } from '../store/replica-catalog.js';
+import { removeScratch } from '../store/scratch-file.js';
 import { openStorePool, type StorePool } from '../store/store-pool.js';
 import { emptyTrash } from '../store/trash.js';
 import type { EngineConfig, EngineMethods, EnginePool, ReplicaInfo } from './api.js';
@@ -14,10 +15,12 @@ import type { OpenReplicaState } from './io-thread/messages.js';
 /** Making, listing and removing replicas: blocking work, done on the main thread. */
 export class ReplicaFiles {
   private readonly clusterId: string;
+  private readonly runDir: string;
   private pools: StorePool[];
 
-  constructor(config: Pick<EngineConfig, 'clusterId' | 'pools'>) {
+  constructor(config: Pick<EngineConfig, 'clusterId' | 'pools' | 'runDir'>) {
     this.clusterId = config.clusterId;
+    this.runDir = config.runDir;
     this.pools = config.pools.map(openStorePool);
   }
 
@@ -48,6 +51,7 @@ export class ReplicaFiles {
       removeReplica(pool, volumeId, replicaId);
       await emptyTrash(pool);
     }
+    removeScratch(this.runDir, replicaId);
   }
 
   list(open: ReadonlyMap<string, OpenReplicaState>): readonly ReplicaInfo[] {
