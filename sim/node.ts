@@ -97,6 +97,18 @@ export class SimNode {
     if (this.replicaId !== null) this.env.volatileLost(this.replicaId);
   }
 
+  /** A new, empty replica takes the place of the one here. */
+  replaceDisk(): void {
+    const { disk, replicaId } = this;
+    if (disk === undefined || replicaId === null) return;
+    this.crashProcess();
+    this.env.trace(() => `${this.name}: ${replicaId} is replaced by an empty one`);
+    const meta = { ...disk.meta, epoch: 0, token: '', blank: true, lossy: false };
+    this.disks.set(diskKey(volumeId, replicaId), new ReplicaDisk(this.env.random, meta));
+    this.env.volatileLost(replicaId);
+    this.startProcess();
+  }
+
   powerOn(): void {
     if (this.poweredOn) return;
     this.poweredOn = true;

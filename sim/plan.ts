@@ -20,6 +20,7 @@ export const troubleKinds = [
   'disk_full',
   'disk_stall',
   'slow_disk',
+  'replace_disk',
   'steal',
   'detach',
   'snapshot',

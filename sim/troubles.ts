@@ -89,6 +89,8 @@ export class Troubles {
       case 'disk_stall':
       case 'slow_disk':
         return this.disturbDisk(kind, node);
+      case 'replace_disk':
+        return this.replace(node);
       case 'steal':
         return manager.steal();
       case 'detach':
@@ -128,6 +130,7 @@ export class Troubles {
     if (process === null || process.paused) return;
     process.pause();
     this.forAWhile(() => `${node.name}: paused`, this.shortOrLong(), () => process.resume());
+    this.perhapsGivenUp(node);
   }
 
   private isolate(node: SimNode): void {
@@ -139,6 +142,27 @@ export class Troubles {
     const withKv = random.chance(0.5);
     if (withKv) kv.cutOff.add(node.index);
     this.cut('isolation', paths, () => kv.cutOff.delete(node.index));
+    this.perhapsGivenUp(node);
+  }
+
+  /** Kubernetes takes a node that can't be reached for dead, though it may be at work. */
+  private perhapsGivenUp(node: SimNode): void {
+    const { random, scheduler, manager } = this.deps;
+    if (manager.current?.process.node !== node || random.chance(0.4)) return;
+    scheduler.after(random.between(20, 300), () => {
+      if (!this.stopped && manager.current?.process.node === node) manager.steal();
+    });
+  }
+
+  /** A broken disk is replaced: the replica, which etcd does not count on, begins anew. */
+  private replace(node: SimNode): void {
+    const { kv, manager } = this.deps;
+    const known = kv.record.replicas.find((replica) => replica.id === node.replicaId);
+    const status = manager.current?.coordinator
+      .status()
+      .replicas.find((replica) => replica.replicaId === node.replicaId);
+    if (known?.state !== 'out' || status?.state !== 'out' || !node.poweredOn) return;
+    node.replaceDisk();
   }
 
   private cut(

@@ -213,8 +213,7 @@ export class Coordinator implements CoordinatorEvents {
     if (this.over) return;
     const { heartbeatMs, replicaTimeoutMs } = this.core.options;
     for (const link of this.core.links) {
-      const due = now - link.heartbeatSentAt >= heartbeatMs && this.ended === undefined;
-      if (link.up && due) this.heartbeat(link, now);
+      if (link.up && now >= this.heartbeatDue(link, heartbeatMs)) this.heartbeat(link, now);
       if (link.state === 'down' && link.role !== 'leaving' && now >= link.nextOpenAt) {
         this.open(link);
       }
@@ -311,9 +310,9 @@ export class Coordinator implements CoordinatorEvents {
     return `waits for the in-sync replicas on ${names.join(', ')}`;
   }
 
-  /** A volume that is being detached asks for no more leases. */
+  /** Leases that were given back are not asked for again. */
   private heartbeatDue(link: Link, heartbeatMs: number): number {
-    return this.ended === undefined ? link.heartbeatSentAt + heartbeatMs : Infinity;
+    return this.core.leasesGivenBack ? Infinity : link.heartbeatSentAt + heartbeatMs;
   }
 
   private get over(): boolean {
@@ -439,6 +438,7 @@ export class Coordinator implements CoordinatorEvents {
   }
 
   private heartbeat(link: Link, now: number): void {
+    if (this.core.leasesGivenBack) return;
     link.heartbeatSentAt = now;
     const message = { type: 'heartbeat', completedSeq: this.io.completedSeq } as const;
     this.core.control(link, message, this.core.options.replicaTimeoutMs, (reply) => {
@@ -447,6 +447,7 @@ export class Coordinator implements CoordinatorEvents {
         this.membership.dismiss(link, `its store failed with errno ${reply.status}`);
         return;
       }
+      if (this.core.leasesGivenBack) return;
       link.leaseUntil = Math.max(link.leaseUntil, now + this.core.options.leaseMs * leaseSafety);
       link.roundTripMs = this.core.clock.now() - now;
       this.io.pump();

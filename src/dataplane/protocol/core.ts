@@ -25,6 +25,8 @@ export class CoordinatorCore {
   phase: CoordinatorPhase = 'connecting';
   reason = '';
   sizeBytes = 0;
+  /** The volume is being detached: nothing is answered any more that needs a lease. */
+  leasesGivenBack = false;
   /** Chunks that may differ on some replica or may not be stable on all. */
   marks: Uint8Array = new Uint8Array(0);
   /** Chunks written since the cleaner's last round. */
@@ -55,6 +57,11 @@ export class CoordinatorCore {
     this.phase = phase;
     this.reason = reason;
     this.host.stateChanged();
+  }
+
+  giveLeasesBack(): void {
+    this.leasesGivenBack = true;
+    for (const link of this.links) link.leaseUntil = -Infinity;
   }
 
   /** Sends a control message; `done` is called once, with `ioError` when the link goes down or it takes too long. */

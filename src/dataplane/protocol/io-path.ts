@@ -190,10 +190,21 @@ export class IoPath {
       this.grantLocks();
       for (const slot of this.others.snapshot()) {
         if (this.state[slot] === SlotState.answered) this.answerRead(slot);
+        else if (this.awaitsLease(slot)) this.finish(slot, Status.ok);
+      }
+      for (const slot of this.mutations.snapshot()) {
+        if (this.awaitsLease(slot)) this.finish(slot, Status.ok);
       }
       this.startQueued();
     }
     this.pumping = false;
+  }
+
+  /** Every replica has answered well, but the read lease had run out. */
+  private awaitsLease(slot: number): boolean {
+    const begun = this.state[slot] >= SlotState.mutation;
+    // Nothing assigned: it failed everywhere and is being repaired.
+    return begun && this.pending[slot] === 0 && this.assigned[slot] !== 0;
   }
 
   private startQueued(): void {
@@ -472,15 +483,21 @@ export class IoPath {
    * etcd counts on grants it, no newer coordinator has served anything.
    */
   private answerRead(slot: number): void {
-    if (!this.faults.has('stale_lease_believed')) {
-      const now = this.core.clock.now();
-      for (const link of this.core.links) {
-        if (link.guardsReads && !(now < link.leaseUntil)) return;
-      }
-    }
+    if (!this.isLeased()) return;
     this.others.remove(slot);
     this.state[slot] = SlotState.idle;
     this.core.host.complete(slot, Status.ok);
+  }
+
+  /** While every replica that etcd counts on grants its lease, no newer coordinator serves. */
+  private isLeased(): boolean {
+    if (this.faults.has('stale_lease_believed')) return true;
+    const now = this.core.clock.now();
+    const { links } = this.core;
+    for (let index = 0; index < links.length; index += 1) {
+      if (links[index].guardsReads && !(now < links[index].leaseUntil)) return false;
+    }
+    return true;
   }
 
   /** Decides about a request that at least one replica failed. */
@@ -519,6 +536,8 @@ export class IoPath {
   }
 
   private finish(slot: number, status: number): void {
+    // Answers may have waited while this process stood still and another took over.
+    if (status === Status.ok && !this.isLeased()) return;
     const mutation = this.state[slot] === SlotState.mutation;
     this.state[slot] = SlotState.idle;
     if (mutation) {

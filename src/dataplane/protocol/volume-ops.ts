@@ -108,6 +108,7 @@ export class VolumeOps {
   quiesce(done: () => void): void {
     this.io.freeze(() => {
       const goodbye = (): void => {
+        this.core.giveLeasesBack();
         const up = this.core.links.filter((link) => link.up);
         this.each(
           up,
