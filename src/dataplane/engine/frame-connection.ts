@@ -4,7 +4,7 @@ import { closeFile } from '../sys/files.js';
 import { Errno, errnoName } from '../sys/libc.js';
 import { allocateMemory } from '../sys/memory.js';
 import { receive, setNoDelay, setUserTimeout, socketError } from '../sys/sockets.js';
-import { crc32c } from '@node-rs/crc32';
+import { payloadChecksum } from '../wire/checksum.js';
 import { FrameReader, type FrameSink } from '../wire/frame-reader.js';
 import type { FrameHeader } from '../wire/frame.js';
 import type { Flushable, Outbox } from './outbox.js';
@@ -89,9 +89,8 @@ export class FrameConnection implements DescriptorHandler, Flushable {
     return fd;
   }
 
-  /** Sends a header and `header.payloadBytes` bytes at `address`; see `SendQueue.putPayload`. */
-  sendPayload(header: FrameHeader, payload: Uint8Array, address: number, slot: number): void {
-    header.payloadCrc = crc32c(payload);
+  /** Sends a header, with its checksum, and the payload at `address`; see `SendQueue.putPayload`. */
+  sendPayload(header: FrameHeader, address: number, slot: number): void {
     this.gathered(this.queue.putPayload(header, address, slot));
   }
 
@@ -101,7 +100,7 @@ export class FrameConnection implements DescriptorHandler, Flushable {
 
   sendBody(header: FrameHeader, body: Uint8Array): void {
     header.payloadBytes = body.length;
-    header.payloadCrc = crc32c(body);
+    header.payloadCrc = payloadChecksum(body);
     this.gathered(this.queue.putBody(header, body));
   }
 

@@ -13,6 +13,7 @@ import { type ReplicaCore, ReplicaRegistry } from './replica-registry.js';
 import { ReplicaSession } from './replica-session.js';
 import { SlotPool } from './slot-pool.js';
 import { SlotViews } from './slot-views.js';
+import { WriteChecksums } from './write-checksums.js';
 
 const hello: Hello = {
   clusterId: 'cluster',
@@ -140,7 +141,8 @@ describe('RemoteLink and ReplicaSession', () => {
     const pool = new SlotPool(recorded, 140, outbox);
     const idle: ReplicaSession[] = [];
     const recycle = (session: ReplicaSession) => void idle.push(session);
-    const shared = { loop, outbox, views, clusterId: 'cluster' };
+    const checksums = new WriteChecksums(slots, views);
+    const shared = { loop, outbox, views, checksums, clusterId: 'cluster' };
     const fd = listenTcp({ host: '127.0.0.1', port: 0 });
     port = localAddress(fd)?.port ?? 0;
     const replicas = {
@@ -281,7 +283,14 @@ describe('RemoteLink and ReplicaSession', () => {
       listenTcp({ host: '127.0.0.1', port: 0 }),
     );
     const stranger = new RemoteLink(
-      { loop, outbox, views: new SlotViews(slots), clusterId: 'c', addressOf: () => undefined },
+      {
+        loop,
+        outbox,
+        views: new SlotViews(slots),
+        checksums: new WriteChecksums(slots, new SlotViews(slots)),
+        clusterId: 'c',
+        addressOf: () => undefined,
+      },
       events,
       0,
       'node9',
@@ -298,6 +307,7 @@ describe('RemoteLink and ReplicaSession', () => {
         loop,
         outbox,
         views: new SlotViews(slots),
+        checksums: new WriteChecksums(slots, new SlotViews(slots)),
         clusterId: 'cluster',
         addressOf: () => ({ host: '127.0.0.1', port }),
       },

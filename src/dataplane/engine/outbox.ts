@@ -10,6 +10,8 @@ export interface Flushable {
  * what could not be done inside a caller's call.
  */
 export class Outbox implements TurnHandler {
+  /** Counts the turns of the loop. */
+  turn = 0;
   private readonly dirty: Flushable[] = [];
   private deferred: (() => void)[] = [];
 
@@ -28,6 +30,7 @@ export class Outbox implements TurnHandler {
   }
 
   onTurn(): void {
+    this.turn++;
     // What runs here may gather more, which must not wait for the next event.
     for (;;) {
       for (let index = 0; index < this.dirty.length; index++) {

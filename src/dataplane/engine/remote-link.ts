@@ -14,9 +14,11 @@ import { FrameHeader, FrameType } from '../wire/frame.js';
 import { FrameConnection, type ConnectionDeps, type ConnectionOwner } from './frame-connection.js';
 import { untracked } from './send-queue.js';
 import type { SlotViews } from './slot-views.js';
+import type { WriteChecksums } from './write-checksums.js';
 
 export interface RemoteLinkDeps extends ConnectionDeps {
   readonly views: SlotViews;
+  readonly checksums: WriteChecksums;
   readonly clusterId: string;
   /** Where the node's engine listens, as last heard; undefined when never. */
   addressOf(nodeId: string): SocketAddress | undefined;
@@ -90,8 +92,8 @@ export class RemoteLink implements ReplicaPort, ConnectionOwner {
       return;
     }
     header.payloadBytes = header.length;
-    const payload = this.deps.views.get(slot, header.length);
-    this.connection.sendPayload(header, payload, slots.address(slot), untracked);
+    header.payloadCrc = this.deps.checksums.of(slot, this.deps.outbox.turn);
+    this.connection.sendPayload(header, slots.address(slot), untracked);
   }
 
   control(tag: number, message: ControlMessage): void {

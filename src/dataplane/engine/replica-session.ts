@@ -1,6 +1,7 @@
 import type { ControlReply, Hello, HelloReply } from '../protocol/messages.js';
 import { OpKind } from '../protocol/ops.js';
 import { decodeControl, encodeControlReply, encodeHelloReply } from '../wire/bodies.js';
+import { payloadChecksum } from '../wire/checksum.js';
 import { SlotAnswer } from '../wire/frame-reader.js';
 import { FrameHeader, FrameType } from '../wire/frame.js';
 import { FrameConnection, type ConnectionDeps, type ConnectionOwner } from './frame-connection.js';
@@ -142,8 +143,8 @@ export class ReplicaSession implements ConnectionOwner, SessionOwner, SlotWaiter
       return;
     }
     header.payloadBytes = slots.length[slot];
-    const payload = this.deps.views.get(slot, header.payloadBytes);
-    this.connection.sendPayload(header, payload, slots.address(slot), slot);
+    header.payloadCrc = payloadChecksum(this.deps.views.get(slot, header.payloadBytes));
+    this.connection.sendPayload(header, slots.address(slot), slot);
   }
 
   onControlReply(tag: number, reply: ControlReply): void {

@@ -1,5 +1,5 @@
-import { crc32c } from '@node-rs/crc32';
 import { assert } from '../../kernel/assert.js';
+import { payloadChecksum } from './checksum.js';
 import { FrameHeader, headerBytes, HeaderCodec } from './frame.js';
 
 /** Answers of `FrameSink.slotFor` that are no slot. */
@@ -172,7 +172,7 @@ export class FrameReader {
     const header = this.header;
     if (header.payloadBytes > 0) {
       const whole = this.slot >= 0 ? this.sink.payload(this.slot, header.payloadBytes) : this.body;
-      if (crc32c(whole) !== header.payloadCrc) return 'bad payload checksum';
+      if (payloadChecksum(whole) !== header.payloadCrc) return 'bad payload checksum';
     }
     this.state = 'header';
     const body = this.body;

@@ -1,6 +1,6 @@
-import { crc32c } from '@node-rs/crc32';
 import { assert } from '../../kernel/assert.js';
 import { maxIoBytes } from '../protocol/ops.js';
+import { headerChecksum } from './checksum.js';
 
 /**
  * The framing of the replication protocol: a fixed header, then the payload.
@@ -16,9 +16,9 @@ import { maxIoBytes } from '../protocol/ops.js';
  *   word 3       status: 0 or a positive errno
  *   words 4-5    offset          words 6-7    length
  *   words 8-9    seq             words 10-11  completedSeq
- *   word 12      payload bytes   word 13      crc32c of the payload
+ *   word 12      payload bytes   word 13      CRC-32 of the payload
  *   word 14      number of the frame in its direction of the connection
- *   word 15      crc32c of words 0-14
+ *   word 15      CRC-32C of words 0-14
  */
 export const headerBytes = 64;
 export const headerWords = 16;
@@ -123,7 +123,7 @@ export class HeaderCodec {
     words[13] = header.payloadCrc;
     words[14] = this.sent;
     this.sent = (this.sent + 1) | 0;
-    words[15] = crc32c(this.summed);
+    words[15] = headerChecksum(this.summed);
     for (let word = 0; word < headerWords; word++) target[at + word] = words[word];
   }
 
@@ -132,7 +132,7 @@ export class HeaderCodec {
     const words = this.words;
     for (let word = 0; word < headerWords; word++) words[word] = source[at + word];
     if (words[0] !== magic) return 'bad magic';
-    if (words[15] !== (crc32c(this.summed) | 0)) return 'bad header checksum';
+    if (words[15] !== (headerChecksum(this.summed) | 0)) return 'bad header checksum';
     const kind = words[1];
     if ((kind & 0xffff) !== wireVersion) return 'unknown version';
     if (words[14] !== this.received) return 'bad frame number';

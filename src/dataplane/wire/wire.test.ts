@@ -1,4 +1,3 @@
-import { crc32c } from '@node-rs/crc32';
 import fc from 'fast-check';
 import type { ControlMessage, Hello, HelloReply } from '../protocol/messages.js';
 import { maxIoBytes } from '../protocol/ops.js';
@@ -12,6 +11,7 @@ import {
   encodeHello,
   encodeHelloReply,
 } from './bodies.js';
+import { payloadChecksum } from './checksum.js';
 import { FrameReader, SlotAnswer, type FrameSink } from './frame-reader.js';
 import { FrameHeader, FrameType, headerBytes, HeaderCodec } from './frame.js';
 
@@ -36,7 +36,7 @@ function encodeStream(frames: readonly Frame[]): Uint8Array {
     header.seq = frame.seq;
     header.completedSeq = Math.max(0, frame.seq - 1);
     header.payloadBytes = frame.payload.length;
-    header.payloadCrc = frame.payload.length === 0 ? 0 : crc32c(frame.payload);
+    header.payloadCrc = frame.payload.length === 0 ? 0 : payloadChecksum(frame.payload);
     const words = new Int32Array(headerBytes / 4);
     codec.encode(header, words, 0);
     parts.push(new Uint8Array(words.buffer), frame.payload);

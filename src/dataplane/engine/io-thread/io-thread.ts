@@ -16,6 +16,7 @@ import { ReplicaRegistry } from '../replica-registry.js';
 import { ReplicaSession } from '../replica-session.js';
 import { SlotPool } from '../slot-pool.js';
 import { SlotViews } from '../slot-views.js';
+import { WriteChecksums } from '../write-checksums.js';
 import type { IoThreadContext } from './context.js';
 import { CoordinatorTimers } from './coordinator-timers.js';
 import { IdleWatch } from './idle-watch.js';
@@ -40,6 +41,7 @@ export class IoThread implements IoThreadContext {
   readonly timers = new CoordinatorTimers(this.clock);
   readonly owners: (Frontend | undefined)[] = [];
   private readonly views = new SlotViews(this.slots);
+  private readonly checksums = new WriteChecksums(this.slots, this.views);
   private readonly registry = new ReplicaRegistry();
   private readonly pool: SlotPool;
   private readonly replicas: ReplicaTable;
@@ -95,12 +97,17 @@ export class IoThread implements IoThreadContext {
   }
 
   createLink(events: CoordinatorEvents, link: number, nodeId: string): ReplicaPort {
-    const { loop, outbox, views, clusterId } = this;
+    const { loop, outbox, views, checksums, clusterId } = this;
     if (nodeId === this.nodeId) {
       return new LocalLink(this.registry, this.replicas, outbox, events, link);
     }
     const addressOf = (id: string): SocketAddress | undefined => this.addresses.get(id);
-    return new RemoteLink({ loop, outbox, views, clusterId, addressOf }, events, link, nodeId);
+    return new RemoteLink(
+      { loop, outbox, views, checksums, clusterId, addressOf },
+      events,
+      link,
+      nodeId,
+    );
   }
 
   private onMessage(message: ToThread): void {
