@@ -29,11 +29,9 @@ function load(device: string, seconds: number): Promise<string> {
 
 describe.each(['with a kernel that resends', 'with a kernel before 6.9'])('%s', (kernel) => {
   beforeAll(async () => {
-    if (kernel.includes('before')) process.env['PX_TEST_OLD_KERNEL'] = '1';
-    bench = await BlockBench.start();
+    bench = await BlockBench.start({ oldKernel: kernel.includes('before') });
   });
   afterAll(async () => {
-    delete process.env['PX_TEST_OLD_KERNEL'];
     await bench[Symbol.asyncDispose]();
   });
 

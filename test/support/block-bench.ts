@@ -9,19 +9,27 @@ import type { TestVolumeSettings } from './block-engine/messages.js';
 
 const built = join(__dirname, '../../dist');
 
+export interface BenchOptions {
+  /** Do without FUSE_NOTIFY_RESEND, as on a kernel before 6.9. */
+  readonly oldKernel: boolean;
+}
+
 /** A run directory with a real holder, a test engine below it, and volumes on real loop devices. */
 export class BlockBench implements AsyncDisposable {
   readonly runDir: string;
   readonly holder: HolderClient;
   readonly volumes = new Map<string, TestVolumeSettings>();
 
-  private constructor(runDir: string) {
+  private constructor(
+    runDir: string,
+    private readonly options: BenchOptions,
+  ) {
     this.runDir = runDir;
     this.holder = new HolderClient(runDir);
   }
 
-  static async start(): Promise<BlockBench> {
-    const bench = new BlockBench(mkdtempSync(join(tmpdir(), 'px-block-')));
+  static async start(options: BenchOptions = { oldKernel: false }): Promise<BlockBench> {
+    const bench = new BlockBench(mkdtempSync(join(tmpdir(), 'px-block-')), options);
     mkdirSync(join(bench.runDir, 'images'));
     await bench.ensure();
     return bench;
@@ -35,6 +43,7 @@ export class BlockBench implements AsyncDisposable {
         process.execPath,
         join(built, 'test/support/block-engine/main.js'),
         this.runDir,
+        ...(this.options.oldKernel ? ['--old-kernel'] : []),
       ],
       logFile: join(this.runDir, 'holder.log'),
       timeoutMs: 10_000,

@@ -9,12 +9,12 @@ import { signalEventFd } from '../../../src/dataplane/sys/epoll.js';
 import { setIoFlusher } from '../../../src/dataplane/sys/process.js';
 import type { FromIoThread, TestVolumeSettings, ToIoThread } from './messages.js';
 
-/** An engine with files instead of replicas: `main.js RUN_DIR`. */
+/** An engine with files instead of replicas: `main.js RUN_DIR [--old-kernel]`. */
 const runDir = process.argv[2] ?? '';
 const holder = new HolderClient(runDir);
 // As on a kernel that does not send unanswered requests again.
 const memoryFd =
-  process.env['PX_TEST_OLD_KERNEL'] === '1'
+  process.argv[3] === '--old-kernel'
     ? await holder.openMemory('io-0', NativeSlotTable.bytesFor(256))
     : -1;
 const worker = new Worker(new URL('./io-thread/main.js', import.meta.url), {
