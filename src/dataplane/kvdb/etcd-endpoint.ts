@@ -78,7 +78,14 @@ export async function within<T>(promise: Promise<T>, timeoutMs: number, url: str
   }
 }
 
-export function unavailable(url: string, reason: string, cause?: unknown): PxError {
+/** What went wrong in words: the client's own tell of its inner channels. */
+export function toUnavailable(url: string, thrown: unknown): PxError {
+  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  const lost = /UNAVAILABLE|DEADLINE_EXCEEDED|CANCELLED|Circuit|closed/i.test(text);
+  return unavailable(url, lost ? 'it does not answer' : text, thrown);
+}
+
+function unavailable(url: string, reason: string, cause?: unknown): PxError {
   return new PxError('kvdb_unavailable', `etcd at ${url}: ${reason}`, {}, cause);
 }
 

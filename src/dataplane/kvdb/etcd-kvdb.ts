@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { IRangeRequest, IRangeResponse, ITxnRequest } from 'etcd3';
 import { PxError } from '../../kernel/errors.js';
 import { monotonicMs } from '../../platform/monotonic.js';
-import { EtcdEndpoint, prefixEnd, unavailable, within } from './etcd-endpoint.js';
+import { EtcdEndpoint, prefixEnd, toUnavailable, within } from './etcd-endpoint.js';
 import type { EtcdLease } from './etcd-lease.js';
 import { grantEtcdLease } from './etcd-lease.js';
 import { EtcdWatch } from './etcd-watch.js';
@@ -175,9 +175,9 @@ class EtcdKvdb implements Kvdb {
       return answer;
     } catch (error) {
       this.rotate(endpoint);
-      this.reason = error instanceof Error ? error.message : String(error);
-      if (error instanceof PxError) throw error;
-      throw unavailable(endpoint.url, this.reason, error);
+      const failure = error instanceof PxError ? error : toUnavailable(endpoint.url, error);
+      this.reason = failure.message;
+      throw failure;
     }
   }
 

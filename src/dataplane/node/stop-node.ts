@@ -28,6 +28,8 @@ const daemonEndMs = 15_000;
  */
 export async function stopNode(deps: StopDeps): Promise<void> {
   const { config, logger, run } = deps;
+  // First while the daemon still serves: a device in use refuses, and then nothing has changed.
+  await detachAll(deps);
   await endDaemon(config.runDir, logger);
   await detachAll(deps);
   const holder = new HolderClient(config.runDir);
