@@ -1,19 +1,31 @@
 import type { NodeApi } from '../platform/grpc-client.js';
 import type { RunCommand } from '../platform/run-command.js';
 
-/** What every command is given. */
-export interface PxctlContext {
-  /** Connects on first use. */
-  api(): NodeApi;
+/** What main.ts hands in: everything of the outside world that pxctl touches. */
+export interface PxctlDeps {
+  readonly version: string;
+  readonly connect: (endpoint: string, timeoutMs: number) => NodeApi;
   readonly run: RunCommand;
-  /** `-j`: JSON instead of text. */
-  json(): boolean;
-  print(text: string): void;
+  readonly mountInfoPath: string;
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
 }
 
-/** Commands that may have to wait for data to be copied or compared. */
-export const longTimeoutMs = 3_600_000;
+/** What one command works with. */
+export interface CommandContext {
+  readonly px: NodeApi;
+  readonly json: boolean;
+  readonly run: RunCommand;
+  readonly mountInfoPath: string;
+  /** For work that reads or copies whole volumes; what --timeout says, when it does. */
+  readonly longTimeoutMs: number;
+  /** A line of the result. */
+  readonly print: (text: string) => void;
+  /** A line beside the result, on stderr. */
+  readonly note: (text: string) => void;
+}
 
-export function printJson(context: PxctlContext, value: unknown): void {
-  context.print(JSON.stringify(value, null, 1));
+/** JSON when it was asked for, else the text; only the asked one is made. */
+export function show(context: CommandContext, json: () => unknown, text: () => string): void {
+  context.print(context.json ? JSON.stringify(json(), null, 2) : text());
 }

@@ -1,39 +1,48 @@
-import type { ErrorCode, PxError } from '../kernel/errors.js';
+import type { ErrorCode } from '../kernel/errors.js';
 
-/** What scripts may rely on. 1 is every failure without a number of its own. */
-export const exitCodes: Readonly<Partial<Record<ErrorCode, number>>> = {
-  invalid_argument: 2,
-  out_of_range: 2,
-  not_found: 3,
-  already_exists: 4,
-  failed_precondition: 5,
-  device_in_use: 5,
-  fenced: 5,
-  resource_exhausted: 6,
-  unavailable: 7,
-  kvdb_unavailable: 7,
-  deadline_exceeded: 7,
-  aborted: 8,
-  unimplemented: 9,
+/** What a script can tell apart; the numbers are part of the command line's contract. */
+export const exitCodes = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  unavailable: 4,
+  conflict: 5,
+  differs: 6,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+const exitCodeOf: Readonly<Record<ErrorCode, ExitCode>> = {
+  invalid_argument: exitCodes.usage,
+  out_of_range: exitCodes.usage,
+  unimplemented: exitCodes.usage,
+  not_found: exitCodes.notFound,
+  unavailable: exitCodes.unavailable,
+  kvdb_unavailable: exitCodes.unavailable,
+  deadline_exceeded: exitCodes.unavailable,
+  already_exists: exitCodes.conflict,
+  failed_precondition: exitCodes.conflict,
+  aborted: exitCodes.conflict,
+  fenced: exitCodes.conflict,
+  device_in_use: exitCodes.conflict,
+  resource_exhausted: exitCodes.failed,
+  permission_denied: exitCodes.failed,
+  io_error: exitCodes.failed,
+  internal: exitCodes.failed,
 };
 
-export function exitCodeOf(error: PxError): number {
-  return exitCodes[error.code] ?? 1;
+export function exitCodeFor(code: ErrorCode): ExitCode {
+  return exitCodeOf[code];
 }
 
-const advice: Readonly<Partial<Record<ErrorCode, string>>> = {
-  not_found: '"pxctl volume list" shows what there is',
-  unavailable: 'is px-node running on this node? give its socket with --endpoint',
-  kvdb_unavailable:
-    'the key-value store does not answer; attached volumes go on, try again when it is back',
-  deadline_exceeded: 'it may still be at work; look with "pxctl volume inspect", then try again',
-  resource_exhausted: '"pxctl status" shows the nodes and their space',
-  aborted: 'another operation is at work on it; try again in a moment',
-};
-
-/** One line: what is wrong, and what to do about it. */
-export function describe(error: PxError): string {
-  const hint = advice[error.code];
-  const message = error.message.replaceAll('\n', ' ');
-  return hint === undefined ? message : `${message} (${hint})`;
-}
+export const exitCodesHelp = `
+Exit codes:
+  0  done
+  1  failed
+  2  usage: an unknown command, a bad value, or a feature that this release does not have
+  3  no such volume, snapshot or node
+  4  px-node, a peer or the key-value store does not answer; the same command may work later
+  5  the state forbids it: attached, mounted, sticky, in use, a name that is taken
+  6  volume check: the replicas differ
+`;

@@ -1,77 +1,78 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { toPxError } from '../kernel/errors.js';
-import { connectNode, type NodeApi } from '../platform/grpc-client.js';
-import type { RunCommand } from '../platform/run-command.js';
-import type { PxctlContext } from './context.js';
-import { describe, exitCodeOf } from './exit-codes.js';
-import { addHostCommands } from './host-commands.js';
-import { addStatusCommands } from './status-commands.js';
-import { addVolumeCommands } from './volume-commands.js';
+import { Actions, refuseCommands, type GlobalFlags } from './action.js';
+import { addCluster } from './commands/cluster.js';
+import { addHost } from './commands/host.js';
+import { addService } from './commands/service.js';
+import { addStatus } from './commands/status.js';
+import { addVolume } from './commands/volume.js';
+import type { PxctlDeps } from './context.js';
+import { errorLine } from './errors.js';
+import { exitCodeFor, exitCodes, exitCodesHelp } from './exit-codes.js';
 
-export interface PxctlDeps {
-  readonly protoDir: string;
-  readonly version: string;
-  readonly defaultEndpoint: string;
-  readonly run: RunCommand;
-  print(text: string): void;
-  printError(text: string): void;
-}
+const defaultEndpoint = 'unix:///run/px/px-node.sock';
 
-const callTimeoutMs = 15_000;
-const usageExitCode = 2;
-
-/** Runs one command line and answers the exit code. */
+/** Runs one command line and returns the exit code. */
 export async function runPxctl(args: readonly string[], deps: PxctlDeps): Promise<number> {
-  const program = new Command('pxctl')
-    .description('looks at and changes the px cluster through the px-node of this machine')
-    .version(deps.version)
-    .option('-j, --json', 'JSON instead of text')
-    .option('--endpoint <address>', 'the px-node: unix:///path or host:port', deps.defaultEndpoint)
-    .option('--socket <path>', 'the same, as the path of the socket');
-  let api: NodeApi | undefined;
-  const context: PxctlContext = {
-    api: () => {
-      const options = program.opts<{ endpoint: string; socket?: string }>();
-      api ??= connectNode(options.socket ?? options.endpoint, {
-        timeoutMs: callTimeoutMs,
-        protoDir: deps.protoDir,
-      });
-      return api;
-    },
-    run: deps.run,
-    json: () => program.opts<{ json?: boolean }>().json === true,
-    print: (text) => deps.print(text),
-  };
-  addStatusCommands(program, context);
-  addVolumeCommands(program, context);
-  addHostCommands(program, context);
-  for (const command of everyCommand(program)) {
-    command.exitOverride();
-    command.configureOutput({
-      writeOut: (text) => deps.print(text.trimEnd()),
-      writeErr: (text) => deps.printError(text.trimEnd()),
-    });
-  }
+  const actions = new Actions(deps);
+  const program = buildProgram(deps, actions);
   try {
-    await program.parseAsync(hoistJson(args), { from: 'user' });
-    return 0;
+    await program.parseAsync([...args], { from: 'user' });
+    return actions.exitCode;
   } catch (thrown) {
-    // commander has printed its own; help and version are no failures.
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : usageExitCode;
+    // Commander has written its line (or the help) already.
+    if (thrown instanceof CommanderError) {
+      return thrown.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    }
     const error = toPxError(thrown);
-    deps.printError(`pxctl: ${describe(error)}`);
-    return exitCodeOf(error);
-  } finally {
-    api?.close();
+    deps.err(`${errorLine(error, program.opts<GlobalFlags>().endpoint)}\n`);
+    return exitCodeFor(error.code);
   }
 }
 
-/** `-j` is a global flag, and users write it after the command as well. */
-function hoistJson(args: readonly string[]): string[] {
-  const rest = args.filter((arg) => arg !== '-j' && arg !== '--json');
-  return rest.length === args.length ? rest : ['--json', ...rest];
+function buildProgram(deps: PxctlDeps, actions: Actions): Command {
+  // Commands take these settings over when they are made, so they come first.
+  const program = new Command('pxctl')
+    .description('Volumes, nodes and pools of a px cluster, through the px-node of this machine')
+    .exitOverride()
+    .configureOutput({
+      writeOut: deps.out,
+      writeErr: deps.err,
+      outputError: (text, write) => write(usageLine(text)),
+    })
+    .version(deps.version, '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .option('-j, --json', 'print JSON')
+    .addOption(
+      new Option('--endpoint <address>', 'the px-node to use: unix:///path or host:port')
+        .env('PXCTL_ENDPOINT')
+        .default(defaultEndpoint),
+    )
+    .option('--timeout <seconds>', 'time bound of a call (default: 90; copies and checks 3600)')
+    .addHelpText('after', exitCodesHelp);
+  addStatus(program, actions);
+  addCluster(program, actions);
+  addVolume(program, actions);
+  addHost(program, actions);
+  addService(program, actions);
+  refuseCommands(program, {
+    'cloud snapshots': ['cloudsnap|cs'],
+    credentials: ['credentials'],
+    'secrets store': ['secrets'],
+    'object stores': ['objectstore'],
+    'alert history (see "pxctl status")': ['alerts'],
+    'snapshot schedules': ['sched-policy'],
+    'storage policies': ['storage-policy|stp'],
+  });
+  return program;
 }
 
-function everyCommand(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(everyCommand)];
+/** Commander says `error: …`, and what was perhaps meant on a second line. */
+function usageLine(text: string): string {
+  const line = text
+    .trim()
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ');
+  return `pxctl: ${line} (see --help)\n`;
 }

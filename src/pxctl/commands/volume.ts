@@ -1,0 +1,138 @@
+import type { Command } from 'commander';
+import type { Volume__Output } from '../../gen/px/v1/Volume.js';
+import { gatherLabels, refuseCommands, refuseFlags, type Actions } from '../action.js';
+import { show, type CommandContext } from '../context.js';
+import { growMountedFilesystem } from '../host/mount-volume.js';
+import { volumeJson } from '../output/volume-json.js';
+import { volumeText } from '../output/volume-text.js';
+import { formatVolumeSize, parseSizeBytes } from '../sizes.js';
+import { addVolumeCheck } from './volume-check.js';
+import { addClone, addRestore, addSnapshot } from './volume-copies.js';
+import { addVolumeCreate } from './volume-create.js';
+import { listVolumes, namesOfNodes, showVolumes } from './volume-lists.js';
+
+export function addVolume(program: Command, actions: Actions): void {
+  const volume = program.command('volume').alias('v').description('volumes and their copies');
+  addVolumeCreate(volume, actions);
+  addList(volume, actions);
+  addInspect(volume, actions);
+  addDelete(volume, actions);
+  addResize(volume, actions);
+  addVolumeCheck(volume, actions);
+  addSnapshot(volume, actions);
+  addClone(volume, actions);
+  addRestore(volume, actions);
+  refuseCommands(volume, {
+    'changes of the number of replicas': ['ha-update'],
+    'separate statistics (see "pxctl volume inspect")': ['stats', 'usage'],
+    'trimming on demand (use fstrim on the mount)': ['trim'],
+    'location of files': ['locate'],
+    'import of volumes': ['import'],
+  });
+}
+
+interface ListFlags {
+  readonly all?: boolean;
+  readonly snapshot?: boolean;
+  readonly name?: string;
+  readonly label?: Record<string, string>;
+}
+
+function addList(volume: Command, actions: Actions): void {
+  const list = volume
+    .command('list')
+    .alias('l')
+    .description('volumes, without snapshots unless asked for')
+    .option('-a, --all', 'snapshots too')
+    .option('-s, --snapshot', 'only snapshots')
+    .option('--name <name>', 'only the one of this name')
+    .option('-l, --label <name=value,...>', 'only those with these labels', gatherLabels);
+  actions.on<ListFlags>(list, async (context, _args, flags) => {
+    const volumes = await listVolumes(context, {
+      only_snapshots: flags.snapshot === true,
+      no_snapshots: flags.snapshot !== true && flags.all !== true,
+    });
+    const chosen = volumes.filter((candidate) => isAsked(candidate, flags));
+    await showVolumes(context, chosen);
+  });
+}
+
+function isAsked(volume: Volume__Output, flags: ListFlags): boolean {
+  if (flags.name !== undefined && volume.name !== flags.name) return false;
+  const labels = volume.spec?.labels ?? {};
+  return Object.entries(flags.label ?? {}).every(([name, value]) => labels[name] === value);
+}
+
+function addInspect(volume: Command, actions: Actions): void {
+  const inspect = volume
+    .command('inspect')
+    .alias('i')
+    .description('all that is known of volumes: replicas, resync, counters')
+    .argument('<volume...>', 'ids or names');
+  actions.on(inspect, async (context, wanted) => {
+    const volumes: Volume__Output[] = [];
+    for (const name of wanted) volumes.push(await context.px.GetVolume({ id_or_name: name }));
+    const names = context.json ? new Map<string, string>() : await namesOfNodes(context);
+    show(
+      context,
+      () => volumes.map(volumeJson),
+      () => volumes.map((found) => volumeText(found, names)).join('\n\n'),
+    );
+  });
+}
+
+function addDelete(volume: Command, actions: Actions): void {
+  const remove = volume
+    .command('delete')
+    .alias('d')
+    .description('delete a volume or snapshot and all its data, without a question')
+    .argument('<volume>', 'id or name');
+  actions.on(remove, async (context, [wanted = '']) => {
+    // The API calls the deletion of nothing a success; a person has mistyped.
+    const { id, name } = await context.px.GetVolume({ id_or_name: wanted });
+    await context.px.DeleteVolume({ id_or_name: id });
+    show(
+      context,
+      () => ({ id, name, result: 'deleted' }),
+      () => `Volume ${name} successfully deleted.`,
+    );
+  });
+}
+
+function addResize(volume: Command, actions: Actions): void {
+  const grow = async (context: CommandContext, wanted: string, size: string): Promise<void> => {
+    const sizeBytes = parseSizeBytes('--size', size);
+    const resized = await context.px.ResizeVolume(
+      { id_or_name: wanted, size_bytes: String(sizeBytes) },
+      { timeoutMs: context.longTimeoutMs },
+    );
+    await growMountedFilesystem(context, resized);
+    show(
+      context,
+      () => [volumeJson(resized)],
+      () => `Volume ${resized.name} has ${formatVolumeSize(resized.spec?.size_bytes)}.`,
+    );
+  };
+  const size = ['-s, --size <size>', 'the new size in GiB, or with a unit as in 512M'] as const;
+  const resize = volume
+    .command('resize')
+    .description('grow a volume, also while it is in use; its file system too if mounted here')
+    .argument('<volume>', 'id or name')
+    .requiredOption(...size);
+  const update = volume
+    .command('update')
+    .alias('u')
+    .description('change a volume; of this release, its size')
+    .argument('<volume>', 'id or name')
+    .requiredOption(...size);
+  refuseFlags(update, [
+    ['--shared', 'shared volumes'],
+    ['--sharedv4', 'shared volumes'],
+    ['--sticky', 'sticky volumes'],
+  ]);
+  for (const command of [resize, update]) {
+    actions.on<{ size: string }>(command, (context, [wanted = ''], flags) =>
+      grow(context, wanted, flags.size),
+    );
+  }
+}

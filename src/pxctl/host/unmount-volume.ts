@@ -1,0 +1,68 @@
+import { PxError } from '../../kernel/errors.js';
+import type { Volume__Output } from '../../gen/px/v1/Volume.js';
+import type { CommandContext } from '../context.js';
+import { kernelPath, readMounts, type Mount } from './kernel.js';
+import { mountsOfVolume } from './mount-volume.js';
+
+const unmountTimeoutMs = 120_000;
+
+export interface Unmounted {
+  readonly volume: Volume__Output;
+  readonly paths: readonly string[];
+  /** Where it is still mounted, and so stays attached. */
+  readonly remaining: readonly string[];
+}
+
+/** Unmounts one path, or all of the volume's; detaches when that was the last. */
+export async function unmountVolume(
+  context: CommandContext,
+  idOrName: string,
+  asked: string | undefined,
+): Promise<Unmounted> {
+  const volume = await context.px.GetVolume({ id_or_name: idOrName });
+  const path = asked === undefined ? undefined : await kernelPath(asked);
+  const mounts = await mountsOfVolume(context, volume);
+  const chosen = path === undefined ? mounts : mounts.filter((mount) => mount.path === path);
+  if (path !== undefined && chosen.length === 0) await refuseForeign(context, volume, path);
+  // The last mount on a path lies on top of the others.
+  for (const mount of [...chosen].reverse()) await unmount(context, mount);
+  const remaining = (await mountsOfVolume(context, volume)).map((mount) => mount.path);
+  if (remaining.length === 0 && (await isAttachedHere(context, volume))) {
+    await context.px.DetachVolume({ id_or_name: volume.id });
+  }
+  return { volume, paths: chosen.map((mount) => mount.path), remaining };
+}
+
+/** Nothing mounted there is what was asked for; something else there is a mistake. */
+async function refuseForeign(
+  context: CommandContext,
+  volume: Volume__Output,
+  path: string,
+): Promise<void> {
+  const there = (await readMounts(context.mountInfoPath)).findLast((mount) => mount.path === path);
+  if (there === undefined) return;
+  throw new PxError(
+    'failed_precondition',
+    `${path} is the mount point of ${there.source}, not of volume "${volume.name}"; it is left alone`,
+  );
+}
+
+async function unmount(context: CommandContext, mount: Mount): Promise<void> {
+  try {
+    await context.run('umount', [mount.path], { timeoutMs: unmountTimeoutMs });
+  } catch (thrown) {
+    if (!/busy/.test(String(thrown))) throw thrown;
+    throw new PxError(
+      'failed_precondition',
+      `${mount.path} is in use; "fuser -vm ${mount.path}" shows by whom`,
+      {},
+      thrown,
+    );
+  }
+}
+
+/** A volume that another node has in the meantime is not this one's to detach. */
+async function isAttachedHere(context: CommandContext, volume: Volume__Output): Promise<boolean> {
+  if (volume.attached_on === '') return false;
+  return volume.attached_on === (await context.px.GetStatus({})).id;
+}
