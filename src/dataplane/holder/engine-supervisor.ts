@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { PxError } from '../../kernel/errors.js';
-import { delay, monotonicMs } from '../../platform/monotonic.js';
+import { monotonicMs } from '../../platform/monotonic.js';
 import type { Logger } from '../../platform/logger.js';
 import { closeFile } from '../sys/files.js';
 import { onProcessEnd, pidfdOpen } from '../sys/process.js';
@@ -104,11 +104,11 @@ export class EngineSupervisor {
     const engine = this.current;
     if (engine === undefined) return;
     signal(engine.pid, 'SIGTERM');
-    const late = delay(stopGraceMs).then(() => {
+    const late = setTimeout(() => {
       if (this.current === engine) signal(engine.pid, 'SIGKILL');
-    });
+    }, stopGraceMs);
     await this.ended;
-    void late;
+    clearTimeout(late);
   }
 
   private reaped(startedAt: number, how: unknown, resolve: () => void): void {
