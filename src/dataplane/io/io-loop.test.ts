@@ -95,6 +95,30 @@ test('a timer ticks at its deadline and not before', () => {
   });
 });
 
+test('what a turn handler gathers for an earlier one does not wait for an event', () => {
+  withLoop((loop) => {
+    let unsent = 0;
+    let sent = 0;
+    loop.everyTurn({
+      onTurn: () => {
+        sent += unsent;
+        unsent = 0;
+        if (sent === 2) loop.stop();
+      },
+    });
+    loop.everyTurn({
+      onTurn: () => {
+        unsent++;
+        loop.soon();
+      },
+    });
+    // Without the further turns this would block for good.
+    loop.turn(0);
+    loop.run();
+    expect(sent).toBe(2);
+  });
+});
+
 test('a freed slot is offered to those who found none, in turns', () => {
   withLoop((loop) => {
     const slots = loop.slots;

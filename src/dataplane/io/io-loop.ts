@@ -34,6 +34,8 @@ export class EpollIoLoop implements IoLoop {
   private firstSlotHandler = 0;
   private wakeHandler: (() => void) | undefined;
   private stopping = false;
+  /** `soon` was called since the turn handlers began to run. */
+  private gathered = false;
   private trimAt = Infinity;
   private acquiredAtTrim = 0;
 
@@ -80,6 +82,10 @@ export class EpollIoLoop implements IoLoop {
 
   removeTurn(handler: TurnHandler): void {
     this.turnHandlers = this.turnHandlers.filter((other) => other !== handler);
+  }
+
+  soon(): void {
+    this.gathered = true;
   }
 
   addTimer(timer: LoopTimer): void {
@@ -136,6 +142,8 @@ export class EpollIoLoop implements IoLoop {
     }
     this.runTimers();
     this.offerFreeSlots();
+    // What was gathered until here is sent now.
+    this.gathered = false;
     // The arrays are replaced, never changed in place: a handler may remove itself.
     const handlers = this.turnHandlers;
     for (let index = 0; index < handlers.length; index++) handlers[index]?.onTurn();
@@ -148,7 +156,7 @@ export class EpollIoLoop implements IoLoop {
   }
 
   private waitMs(maxWaitMs: number): number {
-    if (this.slots.starved && this.slots.freeCount > 0) return 0;
+    if (this.gathered || (this.slots.starved && this.slots.freeCount > 0)) return 0;
     const timers = this.timers;
     let deadline = this.trimAt;
     for (let index = 0; index < timers.length; index++) {

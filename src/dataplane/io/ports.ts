@@ -15,6 +15,11 @@ export interface IoLoop {
   /** Called once at the end of every turn of the loop: the place to send what was gathered. */
   everyTurn(handler: TurnHandler): void;
   removeTurn(handler: TurnHandler): void;
+  /**
+   * Something was gathered. Said from within a turn handler, another turn follows at once: the
+   * handler that sends it may have run already, and the loop would block with it unsent.
+   */
+  soon(): void;
   /** `tick` is called at least at every deadline that `nextDeadline` gave (ms of `now`). */
   addTimer(timer: LoopTimer): void;
   removeTimer(timer: LoopTimer): void;

@@ -59,7 +59,8 @@ export class NbdConnection implements Frontend, DescriptorHandler {
   private ending = false;
   private broken = false;
   private closed = false;
-  private inTurn = false;
+  /** The ring holds replies: it is flushed at the end of the turn. */
+  private unsent = false;
   private greetingRest: Buffer = Buffer.alloc(0);
 
   constructor(parts: NbdConnectionParts) {
@@ -297,7 +298,8 @@ export class NbdConnection implements Frontend, DescriptorHandler {
         ? this.putChunkHeader(slot, status, dataLength)
         : this.putSimpleReply(slot, status);
     this.ring.push(slot, headerLength, dataLength);
-    this.inTurn = true;
+    this.unsent = true;
+    this.parts.loop.soon();
   }
 
   private putSimpleReply(slot: number, status: number): number {
@@ -336,10 +338,10 @@ export class NbdConnection implements Frontend, DescriptorHandler {
   }
 
   private flushReplies(): void {
-    if (!this.inTurn || this.closed) return;
+    if (!this.unsent || this.closed) return;
     const result = this.ring.flush(this.parts.fd);
     if (result < 0 && result !== -Errno.EAGAIN) return this.fail();
-    this.inTurn = !this.ring.empty;
+    this.unsent = !this.ring.empty;
     this.updateInterest();
     this.endWhenDone();
   }
