@@ -29,10 +29,7 @@ const writeCall = libc.func('write', 'intptr_t', ['int', 'uintptr_t', 'size_t'])
 const positioned = ['int', 'uintptr_t', 'size_t', 'int64_t'];
 const preadCall = libc.func('pread64', 'intptr_t', positioned) as PositionedTransfer;
 const pwriteCall = libc.func('pwrite64', 'intptr_t', positioned) as PositionedTransfer;
-const readvCall = libc.func('readv', 'intptr_t', ['int', 'uintptr_t', 'int']) as Transfer;
-const writevCall = libc.func('writev', 'intptr_t', ['int', 'uintptr_t', 'int']) as Transfer;
 const positionedVector = ['int', 'uintptr_t', 'int', 'int64_t'];
-const preadvCall = libc.func('preadv64', 'intptr_t', positionedVector) as PositionedTransfer;
 const pwritevCall = libc.func('pwritev64', 'intptr_t', positionedVector) as PositionedTransfer;
 const fallocateCall = libc.func('fallocate64', 'int', ['int', 'int', 'int64_t', 'int64_t']) as (
   fd: number,
@@ -51,12 +48,6 @@ const lseekCall = libc.func('lseek64', 'int64_t', ['int', 'int64_t', 'int']) as 
   offset: number,
   whence: number,
 ) => number;
-const syncRangeCall = libc.func('sync_file_range', 'int', [
-  'int',
-  'int64_t',
-  'int64_t',
-  'uint',
-]) as (fd: number, offset: number, length: number, flags: number) => number;
 const fcntlCall = libc.func('fcntl64', 'int', ['int', 'int', 'intptr_t']) as (
   fd: number,
   command: number,
@@ -92,19 +83,6 @@ export function pread(fd: number, address: number, length: number, offset: numbe
 /** `pwrite64`: bytes written, or -errno. */
 export function pwrite(fd: number, address: number, length: number, offset: number): number {
   return outcome(pwriteCall(fd, address, length, offset));
-}
-
-/** `vector` is the address of `count` `struct iovec` (see `IoVector` in memory.ts). */
-export function readv(fd: number, vector: number, count: number): number {
-  return outcome(readvCall(fd, vector, count));
-}
-
-export function writev(fd: number, vector: number, count: number): number {
-  return outcome(writevCall(fd, vector, count));
-}
-
-export function preadv(fd: number, vector: number, count: number, offset: number): number {
-  return outcome(preadvCall(fd, vector, count, offset));
 }
 
 export function pwritev(fd: number, vector: number, count: number, offset: number): number {
@@ -147,18 +125,6 @@ export function seekHole(fd: number, offset: number): number {
 /** The size of a file or block device. */
 export function seekEnd(fd: number): number {
   return outcome(lseekCall(fd, 0, 2));
-}
-
-/** Starts writeback of a range without waiting (SYNC_FILE_RANGE_WRITE); gives no durability. */
-export function startWriteback(fd: number, offset: number, length: number): number {
-  return outcome(syncRangeCall(fd, offset, length, 2));
-}
-
-/** Sets O_NONBLOCK on a descriptor that somebody else opened (F_GETFL 3, F_SETFL 4). */
-export function setNonBlocking(fd: number): number {
-  const flags = outcome(fcntlCall(fd, 3, 0));
-  if (flags < 0) return flags;
-  return outcome(fcntlCall(fd, 4, flags | OpenFlag.NONBLOCK));
 }
 
 /** Sets or clears FD_CLOEXEC (F_SETFD 2). */

@@ -41,11 +41,6 @@ const madviseCall = libc.func('madvise', 'int', ['uintptr_t', 'size_t', 'int']) 
   length: number,
   advice: number,
 ) => number;
-const msyncCall = libc.func('msync', 'int', ['uintptr_t', 'size_t', 'int']) as (
-  address: number,
-  length: number,
-  flags: number,
-) => number;
 const memfdCall = libc.func('memfd_create', 'int', ['str', 'uint']) as (
   name: string,
   flags: number,
@@ -127,11 +122,6 @@ export function createMemoryFile(name: string, byteLength: number): number {
   const fd = must(outcome(memfdCall(name, MFD_CLOEXEC)), 'memfd_create');
   must(ftruncate(fd, byteLength), 'sizing a memory file');
   return fd;
-}
-
-/** Waits until a file mapping's range is on its file system (MS_SYNC). */
-export function syncMapping(address: number, byteLength: number): number {
-  return outcome(msyncCall(address, byteLength, 4));
 }
 
 export function copyMemory(target: number, source: number, byteLength: number): void {

@@ -34,11 +34,6 @@ export function unmountLazily(target: string): number {
   return outcome(umountCall(target, MNT_DETACH | UMOUNT_NOFOLLOW));
 }
 
-/** -EBUSY while somebody uses it. */
-export function unmount(target: string): number {
-  return outcome(umountCall(target, UMOUNT_NOFOLLOW));
-}
-
 /**
  * Ends a FUSE connection whatever hangs on it: MNT_FORCE makes the kernel abort it, and every
  * request fails with an I/O error. The mount stays when it is in use (-EBUSY).

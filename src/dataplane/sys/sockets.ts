@@ -15,15 +15,11 @@ const SOCK_ACCEPT_FLAGS = 0o4000 | 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
-const SO_SNDBUF = 7;
-const SO_RCVBUF = 8;
-const SO_KEEPALIVE = 9;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_USER_TIMEOUT = 18;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_DONTWAIT = 0x40;
-export const MSG_MORE = 0x8000;
 
 const socketCall = libc.func('socket', 'int', ['int', 'int', 'int']) as Three;
 const bindCall = libc.func('bind', 'int', ['int', 'uintptr_t', 'uint']) as Three;
@@ -49,10 +45,6 @@ const getOptionCall = libc.func('getsockopt', 'int', [
 ]) as Five;
 const peerNameCall = libc.func('getpeername', 'int', ['int', 'uintptr_t', 'uintptr_t']) as Three;
 const sockNameCall = libc.func('getsockname', 'int', ['int', 'uintptr_t', 'uintptr_t']) as Three;
-const shutdownCall = libc.func('shutdown', 'int', ['int', 'int']) as (
-  a: number,
-  b: number,
-) => number;
 const socketPairCall = libc.func('socketpair', 'int', ['int', 'int', 'int', 'uintptr_t']) as Four;
 
 type Three = (a: number, b: number, c: number) => number;
@@ -155,15 +147,6 @@ export function setUserTimeout(fd: number, timeoutMs: number): number {
   return setIntOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeoutMs);
 }
 
-export function setKeepAlive(fd: number): number {
-  return setIntOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-}
-
-export function setBufferSizes(fd: number, sendBytes: number, receiveBytes: number): number {
-  const result = setIntOption(fd, SOL_SOCKET, SO_SNDBUF, sendBytes);
-  return result < 0 ? result : setIntOption(fd, SOL_SOCKET, SO_RCVBUF, receiveBytes);
-}
-
 /** How a connection attempt ended, and what broke a connection: 0 or a positive errno. */
 export function socketError(fd: number): number {
   view.setUint32(lengthOffset, 4, true);
@@ -184,11 +167,6 @@ export function localAddress(fd: number): SocketAddress | undefined {
   view.setUint32(lengthOffset, 128, true);
   const result = outcome(sockNameCall(fd, addressAt, addressAt + lengthOffset));
   return result < 0 ? undefined : readInetAddress();
-}
-
-/** Ends both directions without closing the descriptor, so that its number isn't reused yet. */
-export function shutdownSocket(fd: number): number {
-  return outcome(shutdownCall(fd, 2));
 }
 
 /** A connected, nonblocking pair of unix stream sockets. */
