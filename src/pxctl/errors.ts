@@ -17,7 +17,12 @@ const adviceOf: Readonly<Partial<Record<ErrorCode, string>>> = {
 
 /** One line: what is wrong and what to do. */
 export function errorLine(error: PxError, endpoint: string): string {
-  const message = error.message.replace(/\s*\n\s*/g, ' ').trim();
+  const message = error.message
+    .replace(/\s*\n\s*/g, ' ')
+    // What grpc-js wraps around the reason why it got no connection.
+    .replace(/No connection established\. Last error: (Error: )?/, '')
+    .replace(/\.? *Resolution note:.*$/, '')
+    .trim();
   const advice = adviceFor(error, endpoint);
   return advice === undefined ? `pxctl: ${message}` : `pxctl: ${message} (${advice})`;
 }

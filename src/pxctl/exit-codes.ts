@@ -43,6 +43,7 @@ Exit codes:
   2  usage: an unknown command, a bad value, or a feature that this release does not have
   3  no such volume, snapshot or node
   4  px-node, a peer or the key-value store does not answer; the same command may work later
-  5  the state forbids it: attached, mounted, sticky, in use, a name that is taken
+  5  the state forbids it: attached, mounted, in use, a name that is taken;
+     volume check: not every replica could be compared
   6  volume check: the replicas differ
 `;

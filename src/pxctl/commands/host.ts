@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import { PxError } from '../../kernel/errors.js';
 import type { Actions } from '../action.js';
 import { show } from '../context.js';
-import { mountsOfVolume, mountVolume } from '../host/mount-volume.js';
+import { mountVolume } from '../host/mount-volume.js';
 import { unmountVolume } from '../host/unmount-volume.js';
+import { mountsOfVolume } from '../host/volume-mounts.js';
 import { formatVolumeSize } from '../sizes.js';
 
 export function addHost(program: Command, actions: Actions): void {
@@ -108,7 +109,7 @@ function addUnmount(host: Command, actions: Actions): void {
     .alias('u')
     .description('unmount, and detach when it is mounted nowhere else')
     .argument('<volume>', 'id or name')
-    .option('--path <directory>', 'only there; all of the volume when not given');
+    .option('--path <directory>', 'needed only when it is mounted on several');
   actions.on<{ path?: string }>(unmount, async (context, [wanted = ''], flags) => {
     const { volume, paths, remaining } = await unmountVolume(context, wanted, flags.path);
     show(

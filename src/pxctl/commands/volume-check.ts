@@ -23,27 +23,26 @@ export function addVolumeCheck(volume: Command, actions: Actions): void {
       { id_or_name: found.id },
       { timeoutMs: context.longTimeoutMs },
     );
-    for (const line of doubts(found, result)) context.note(line);
+    const left = notCompared(found, result);
+    for (const line of left) context.note(line);
     show(
       context,
       () => [checkJson(found, result)],
       () => checkText(found, result),
     );
-    return result.equal ? exitCodes.ok : exitCodes.differs;
+    if (!result.equal) return exitCodes.differs;
+    return left.length === 0 ? exitCodes.ok : exitCodes.conflict;
   });
 }
 
 /** What an answer of "equal" does not cover. */
-function doubts(volume: Volume__Output, result: CheckVolumeResponse__Output): string[] {
-  const compared = result.replicas_compared;
-  const left = volume.replicas.filter((replica) => !compared.includes(replica.id));
-  return [
-    ...left.map((replica) => {
-      const state = replica.state === 'in_sync' ? 'did not take part' : `is ${replica.state}`;
-      return `not compared: the replica on ${replica.node_name || replica.node_id} ${state}`;
-    }),
-    ...(compared.length < 2 ? ['there was nothing to compare with: one replica only'] : []),
-  ];
+function notCompared(volume: Volume__Output, result: CheckVolumeResponse__Output): string[] {
+  return volume.replicas
+    .filter((replica) => !result.replicas_compared.includes(replica.id))
+    .map((replica) => {
+      const why = replica.state === 'in_sync' ? 'did not take part' : `is ${replica.state}`;
+      return `not compared: the replica on ${replica.node_name || replica.node_id} ${why}`;
+    });
 }
 
 function checkJson(volume: Volume__Output, result: CheckVolumeResponse__Output): unknown {
@@ -67,6 +66,7 @@ function checkJson(volume: Volume__Output, result: CheckVolumeResponse__Output):
 function checkText(volume: Volume__Output, result: CheckVolumeResponse__Output): string {
   const nodes = result.replicas_compared.map((id) => replicaLabel(volume, id));
   const compared = `${formatBytes(result.bytes_compared)} compared on ${nodes.join(', ')}`;
+  if (nodes.length < 2) return `Volume ${volume.name}: one replica has nothing to be compared with`;
   if (result.equal) return `Volume ${volume.name}: the replicas are equal (${compared})`;
   const { differences } = result;
   const bytes = differences.reduce((sum, { length_bytes }) => sum + bytesOf(length_bytes), 0);

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { gatherLabels, type Actions } from '../action.js';
 import { show } from '../context.js';
+import { writeBack } from '../host/volume-mounts.js';
 import { volumeJson } from '../output/volume-json.js';
 import { parseSizeBytes } from '../sizes.js';
 import { listVolumes, showVolumes } from './volume-lists.js';
@@ -22,8 +23,10 @@ export function addSnapshot(volume: Command, actions: Actions): void {
     .requiredOption('--name <name>', 'name of the snapshot')
     .option('-l, --label <name=value,...>', 'labels of the snapshot', gatherLabels);
   actions.on<CopyFlags>(create, async (context, [source = ''], flags) => {
+    const volume = await context.px.GetVolume({ id_or_name: source });
+    await writeBack(context, volume);
     const made = await context.px.CreateSnapshot(
-      { volume_id_or_name: source, name: flags.name, labels: flags.label ?? {} },
+      { volume_id_or_name: volume.id, name: flags.name, labels: flags.label ?? {} },
       { timeoutMs: context.longTimeoutMs },
     );
     show(
@@ -81,9 +84,11 @@ export function addClone(parent: Command, actions: Actions): void {
     .option('-l, --label <name=value,...>', 'labels beside those of the source', gatherLabels);
   actions.on<CopyFlags>(clone, async (context, [source = ''], flags) => {
     const sizeBytes = flags.size === undefined ? 0 : parseSizeBytes('--size', flags.size);
+    const volume = await context.px.GetVolume({ id_or_name: source });
+    await writeBack(context, volume);
     const made = await context.px.CloneVolume(
       {
-        source_id_or_name: source,
+        source_id_or_name: volume.id,
         name: flags.name,
         labels: flags.label ?? {},
         size_bytes: String(sizeBytes),

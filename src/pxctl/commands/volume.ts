@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { gatherLabels, refuseCommands, refuseFlags, type Actions } from '../action.js';
 import { show, type CommandContext } from '../context.js';
-import { growMountedFilesystem } from '../host/mount-volume.js';
+import { growMountedFilesystem } from '../host/volume-mounts.js';
 import { volumeJson } from '../output/volume-json.js';
 import { volumeText } from '../output/volume-text.js';
 import { formatVolumeSize, parseSizeBytes } from '../sizes.js';

@@ -76,14 +76,36 @@ export async function makeFilesystem(
 }
 
 /** Lets the mounted file system fill its device; nothing happens when it does already. */
-export async function growFilesystem(
+export async function growMounted(
   run: RunCommand,
   devicePath: string,
   mountPath: string,
   fsType: string,
 ): Promise<void> {
-  if (fsType === 'ext4') await run('resize2fs', [devicePath], { timeoutMs: formatTimeoutMs });
-  else if (fsType === 'xfs') {
+  if (fsType === 'ext4') {
+    await run('resize2fs', [devicePath], { timeoutMs: formatTimeoutMs }).catch(
+      (thrown: unknown) => {
+        if (!/Permission denied to resize/.test(String(thrown))) throw thrown;
+        throw new PxError(
+          'permission_denied',
+          'the kernel lets only a process with CAP_SYS_RESOURCE grow a mounted ext4; ' +
+            'it grows when it is unmounted and mounted again',
+          {},
+          thrown,
+        );
+      },
+    );
+  } else if (fsType === 'xfs') {
     await run('xfs_growfs', ['-d', mountPath], { timeoutMs: formatTimeoutMs });
-  } else throw new PxError('failed_precondition', `${fsType} on ${mountPath} cannot grow`);
+  }
+}
+
+/** The same for ext4 while nobody has it mounted. resize2fs wants a full check before. */
+export async function growUnmountedExt4(run: RunCommand, devicePath: string): Promise<void> {
+  await run('e2fsck', ['-f', '-p', devicePath], {
+    timeoutMs: formatTimeoutMs,
+    // 1: errors were found and corrected.
+    okExitCodes: [0, 1],
+  });
+  await run('resize2fs', [devicePath], { timeoutMs: formatTimeoutMs });
 }

@@ -81,12 +81,14 @@ export function deviceNumber(rdev: number): string {
 }
 
 /**
- * The file behind a loop device, '' for any other device. It tells whose mount
- * it is even after the volume was taken over or came back as another device.
+ * The volume whose device this is, '' for any other device: px backs its loop
+ * devices with a file named by the volume's id. The kernel says so even after
+ * the volume was taken over or came back as another device.
  */
-export async function backingFile(number: string): Promise<string> {
+export async function volumeIdOfDevice(number: string): Promise<string> {
   try {
-    return (await readFile(`/sys/dev/block/${number}/loop/backing_file`, 'utf8')).trim();
+    const file = await readFile(`/sys/dev/block/${number}/loop/backing_file`, 'utf8');
+    return basename(file.trim().replace(/ \(deleted\)$/, ''));
   } catch {
     return '';
   }

@@ -2,15 +2,15 @@ import { mkdir } from 'node:fs/promises';
 import { PxError, toPxError } from '../../kernel/errors.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import type { CommandContext } from '../context.js';
-import { growFilesystem, makeFilesystem, probeContent, type FsType } from './filesystem.js';
 import {
-  backingFile,
-  kernelPath,
-  readDevice,
-  readMounts,
-  type Device,
-  type Mount,
-} from './kernel.js';
+  growMounted,
+  growUnmountedExt4,
+  makeFilesystem,
+  probeContent,
+  type FsType,
+} from './filesystem.js';
+import { kernelPath, readDevice, readMounts, volumeIdOfDevice } from './kernel.js';
+import type { Device, Mount } from './kernel.js';
 
 /** A mount may replay the journal of a large file system, an unmount writes back what is dirty. */
 const mountTimeoutMs = 120_000;
@@ -49,7 +49,7 @@ export async function mountVolume(context: CommandContext, wish: MountWish): Pro
     frontend: 'fuse',
   });
   try {
-    const device = await readDevice(attached.device_path);
+    const device = await ownDevice(volume, attached.device_path);
     const done = { volume, devicePath: device.path, path };
     if (occupied !== undefined) {
       if (occupied.device !== device.number) throw inUse(path, occupied);
@@ -64,6 +64,20 @@ export async function mountVolume(context: CommandContext, wish: MountWish): Pro
     if (!attachedBefore) await px.DetachVolume({ id_or_name: volume.id }).catch(() => undefined);
     throw thrown;
   }
+}
+
+/**
+ * px-node may be on another machine, whose device names mean something else
+ * here: nothing is formatted before the kernel says that this is the volume.
+ */
+async function ownDevice(volume: Volume__Output, path: string): Promise<Device> {
+  const device = await readDevice(path);
+  if ((await volumeIdOfDevice(device.number)) === volume.id) return device;
+  throw new PxError(
+    'failed_precondition',
+    `${path} is not the device of volume "${volume.name}" on this machine; ` +
+      'run pxctl on the node that --endpoint names',
+  );
 }
 
 function wantedFs(volume: Volume__Output): FsType {
@@ -120,6 +134,7 @@ async function mountDevice(
   wish: { readonly path: string; readonly fsType: FsType; readonly readOnly: boolean },
 ): Promise<void> {
   const { path, fsType, readOnly } = wish;
+  const { run } = context;
   const options = [
     volume.spec?.no_discard === true ? 'nodiscard' : 'discard',
     // A clone has the uuid of its source, which may be mounted here too.
@@ -128,49 +143,25 @@ async function mountDevice(
     // A journal can't be replayed onto a device that takes no writes.
     ...(device.readOnly ? [fsType === 'xfs' ? 'norecovery' : 'noload'] : []),
   ];
-  await context.run('mount', ['-t', fsType, '-o', options.join(','), device.path, path], {
-    timeoutMs: mountTimeoutMs,
-  });
-  if (!readOnly) await grow(context, device.path, path, fsType);
-}
-
-/** The volume is of use without it, so a growth that is refused is only told. */
-async function grow(
-  context: CommandContext,
-  devicePath: string,
-  path: string,
-  fsType: string,
-): Promise<void> {
-  await growFilesystem(context.run, devicePath, path, fsType).catch((thrown: unknown) => {
-    context.note(`the file system on ${path} was not grown: ${toPxError(thrown).message}`);
-  });
-}
-
-/** After a volume grew: the file system too, where it is mounted on this machine. */
-export async function growMountedFilesystem(
-  context: CommandContext,
-  volume: Volume__Output,
-): Promise<void> {
-  // Device paths of other nodes mean nothing here; the coordinator tells its own.
-  const { attached_on, device_path } = await context.px.GetVolume({ id_or_name: volume.id });
-  if (attached_on === '' || device_path === '') return;
-  if (attached_on !== (await context.px.GetStatus({})).id) return;
-  const device = await readDevice(device_path);
-  const mount = (await readMounts(context.mountInfoPath)).find(
-    (candidate) => candidate.device === device.number && !candidate.readOnly,
-  );
-  if (mount !== undefined) await grow(context, device.path, mount.path, mount.fsType);
-}
-
-/** Where the volume is mounted on this machine, also on a device that it no longer has. */
-export async function mountsOfVolume(
-  context: CommandContext,
-  volume: Volume__Output,
-): Promise<Mount[]> {
-  const found: Mount[] = [];
-  for (const mount of await readMounts(context.mountInfoPath)) {
-    // Also devtmpfs and the like have a number, but only a loop device has a file below it.
-    if ((await backingFile(mount.device)).includes(volume.id)) found.push(mount);
+  const mount = () =>
+    run('mount', ['-t', fsType, '-o', options.join(','), device.path, path], {
+      timeoutMs: mountTimeoutMs,
+    });
+  await mount();
+  if (readOnly) return;
+  // The volume may have grown while it was mounted nowhere. It is of use without that space.
+  try {
+    await growMounted(run, device.path, path, fsType);
+  } catch (thrown) {
+    if (fsType !== 'ext4') return context.note(notGrown(path, thrown));
+    await run('umount', [path], { timeoutMs: mountTimeoutMs });
+    await growUnmountedExt4(run, device.path).catch((again: unknown) =>
+      context.note(notGrown(path, again)),
+    );
+    await mount();
   }
-  return found;
+}
+
+function notGrown(path: string, thrown: unknown): string {
+  return `the file system on ${path} was not grown: ${toPxError(thrown).message}`;
 }

@@ -2,7 +2,7 @@ import { PxError } from '../../kernel/errors.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import type { CommandContext } from '../context.js';
 import { kernelPath, readMounts, type Mount } from './kernel.js';
-import { mountsOfVolume } from './mount-volume.js';
+import { mountsOfVolume } from './volume-mounts.js';
 
 const unmountTimeoutMs = 120_000;
 
@@ -13,7 +13,7 @@ export interface Unmounted {
   readonly remaining: readonly string[];
 }
 
-/** Unmounts one path, or all of the volume's; detaches when that was the last. */
+/** Unmounts a path, or the only one that the volume has; detaches when that was the last. */
 export async function unmountVolume(
   context: CommandContext,
   idOrName: string,
@@ -24,6 +24,7 @@ export async function unmountVolume(
   const mounts = await mountsOfVolume(context, volume);
   const chosen = path === undefined ? mounts : mounts.filter((mount) => mount.path === path);
   if (path !== undefined && chosen.length === 0) await refuseForeign(context, volume, path);
+  if (path === undefined) refuseSeveral(volume, mounts);
   // The last mount on a path lies on top of the others.
   for (const mount of [...chosen].reverse()) await unmount(context, mount);
   const remaining = (await mountsOfVolume(context, volume)).map((mount) => mount.path);
@@ -31,6 +32,16 @@ export async function unmountVolume(
     await context.px.DetachVolume({ id_or_name: volume.id });
   }
   return { volume, paths: chosen.map((mount) => mount.path), remaining };
+}
+
+/** Some of them may be Kubernetes', and pods live on them. */
+function refuseSeveral(volume: Volume__Output, mounts: readonly Mount[]): void {
+  const paths = new Set(mounts.map((mount) => mount.path));
+  if (paths.size < 2) return;
+  throw new PxError(
+    'failed_precondition',
+    `volume "${volume.name}" is mounted on ${[...paths].join(', ')}; say which with --path`,
+  );
 }
 
 /** Nothing mounted there is what was asked for; something else there is a mistake. */
