@@ -10,6 +10,7 @@ import {
   expectEqual,
   healed,
   miB,
+  restore,
   startCluster,
   waitOut,
 } from '../support/volumes.js';
@@ -21,6 +22,8 @@ describeOnCluster('the attached node is lost', () => {
   beforeAll(async () => {
     cluster = await startCluster();
   }, 120_000);
+
+  afterEach(() => restore(cluster), 120_000);
 
   afterAll(() => cluster.down(), 60_000);
 

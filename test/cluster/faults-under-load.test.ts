@@ -6,6 +6,7 @@ import {
   expectEqual,
   healed,
   miB,
+  restore,
   startCluster,
   verifyingLoad,
   waitOut,
@@ -21,6 +22,8 @@ describeOnCluster('faults under fio --verify', () => {
   beforeAll(async () => {
     cluster = await startCluster();
   }, 120_000);
+
+  afterEach(() => restore(cluster), 120_000);
 
   afterAll(() => cluster.down(), 60_000);
 

@@ -12,6 +12,7 @@ import {
   giB,
   healed,
   miB,
+  restore,
   startCluster,
   verifyingLoad,
   waitOut,
@@ -30,6 +31,8 @@ describeOnCluster('space, snapshots, clones and growth', () => {
   beforeAll(async () => {
     cluster = await startCluster({ deviceSizeBytes: giB });
   }, 120_000);
+
+  afterEach(() => restore(cluster), 120_000);
 
   afterAll(() => cluster.down(), 60_000);
 

@@ -144,3 +144,13 @@ export async function expectEqual(
   const { bytes } = await checkEqual(cluster, via, id, replicas);
   expect(bytes).toBeGreaterThan(0);
 }
+
+/**
+ * Everything that runs, reachable: a test that failed in the middle of a fault
+ * must not fail those after it.
+ */
+export async function restore(cluster: DevCluster): Promise<void> {
+  await cluster.startEtcd();
+  await cluster.heal();
+  for (const { name } of cluster.nodeLayouts) await cluster.startNode(name);
+}

@@ -156,11 +156,12 @@ export async function waitInSync(
       const progress = replica.state === 'resync' ? ` ${done}/${total}` : '';
       return `${replica.node_name} ${replica.state}${progress}`;
     });
-    const text = states.join(', ');
+    const text = [...states, volume.status_reason].filter(Boolean).join(', ');
     if (text !== told) onProgress?.(text);
     told = text;
     const inSync = volume.replicas.filter((replica) => replica.state === 'in_sync').length;
-    return inSync === replicas ? true : undefined;
+    if (inSync === replicas) return true;
+    throw new Error(text);
   });
 }
 
