@@ -22,6 +22,7 @@ export interface EngineClusterOptions {
   readonly ioThreads?: number;
   /** Arguments of node for the engines, such as those of its profiler. */
   readonly nodeArguments?: readonly string[];
+  readonly engineArguments?: readonly string[];
 }
 
 /** Engines of several nodes on 127.0.0.1 with one real etcd; no px-node. Needs the built files. */
@@ -99,8 +100,9 @@ export class EngineCluster {
   startNode(node: number): void {
     const runDir = this.runDir(node);
     const log = openSync(join(runDir, 'log'), 'a');
-    const { holder, nodeArguments = [] } = this.options;
+    const { holder, nodeArguments = [], engineArguments = [] } = this.options;
     const engine = [...nodeArguments, join(built, 'engine/main.js'), '--run-dir', runDir];
+    engine.push(...engineArguments);
     const args = holder
       ? [join(built, 'holder/main.js'), '--run-dir', runDir, '--', process.execPath, ...engine]
       : [...engine, '--no-holder'];

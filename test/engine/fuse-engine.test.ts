@@ -102,3 +102,32 @@ describe('a volume as a block device, with holders', () => {
     await cluster.call(0, 'volume.detach', { volumeId: 'f4', force: false });
   });
 });
+
+describe('on a kernel that does not send FUSE requests again', () => {
+  it('a killed engine costs no request either', async () => {
+    const cluster = await EngineCluster.start({
+      ...{ nodes: 2, holder: true, ioThreads: 2, engineArguments: ['--no-resend'] },
+    });
+    try {
+      await cluster.createVolume('g1', sizeBytes, [0, 1]);
+      const { devicePath } = await cluster.call(0, 'volume.attach', attachOf('g1'));
+      const load = fio(devicePath, '--rate_iops=4000');
+      for (let kills = 0; kills < 3; kills++) {
+        await cluster.until('writes', async () => {
+          const status = await cluster
+            .call(0, 'volume.status', { volumeId: 'g1' })
+            .catch(() => undefined);
+          return (status?.stats.writes ?? 0) > 1500;
+        });
+        await cluster.killEngine(0);
+        await cluster.answers(0);
+      }
+      await load;
+      const check = await cluster.call(0, 'volume.check', { volumeId: 'g1' });
+      expect(check.differences).toEqual([]);
+      await cluster.call(0, 'volume.detach', { volumeId: 'g1', force: false });
+    } finally {
+      await cluster.dispose();
+    }
+  });
+});

@@ -18,7 +18,7 @@ function fio(uri: string, ...args: string[]): Promise<unknown> {
 describe('a volume over NBD with replicas on three engines', () => {
   let cluster: EngineCluster;
   beforeAll(async () => {
-    cluster = await EngineCluster.start({ nodes: 3, holder: false });
+    cluster = await EngineCluster.start({ nodes: 3, holder: false, ioThreads: 2 });
   });
   afterAll(async () => {
     await cluster.dispose();
@@ -111,5 +111,23 @@ describe('a volume over NBD with replicas on three engines', () => {
       ...{ volumeId: 'v5', frontend: 'nbd', readOnly: true },
     });
     await fio(snapshot.nbdUri, '--verify_only');
+  });
+
+  it('is served again by the next engine of its node', async () => {
+    await cluster.createVolume('v6', sizeBytes, [0, 1]);
+    const attach = { volumeId: 'v6', frontend: 'nbd', readOnly: false } as const;
+    const { nbdUri } = await cluster.call(0, 'volume.attach', attach);
+    await fio(nbdUri, '--size=16m');
+    await cluster.killEngine(0);
+    cluster.startNode(0);
+    await cluster.answers(0);
+    await cluster.until('serving', async () => {
+      const status = await cluster
+        .call(0, 'volume.status', { volumeId: 'v6' })
+        .catch(() => undefined);
+      return status?.phase === 'serving' && status.frontend === 'nbd';
+    });
+    await fio(nbdUri, '--size=16m', '--verify_only');
+    await cluster.call(0, 'volume.detach', { volumeId: 'v6', force: false });
   });
 });
