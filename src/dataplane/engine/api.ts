@@ -138,6 +138,8 @@ export interface AttachedVolumeStatus {
     readonly nodeId: string;
     readonly state: 'in_sync' | 'out' | 'resync';
     readonly connected: boolean;
+    /** Why it is not connected or out, '' otherwise. */
+    readonly reason: string;
     readonly resyncBytesDone: number;
     readonly resyncBytesTotal: number;
     readonly resyncBytesCopied: number;

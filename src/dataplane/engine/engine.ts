@@ -5,7 +5,6 @@ import { type Kvdb, KvKeys } from '../kvdb/port.js';
 import { RecordUpdater } from '../protocol/record-updater.js';
 import { readBootId } from '../store/boot-id.js';
 import { SyncPool } from '../store/sync-pool.js';
-import { listenTcp } from '../sys/sockets.js';
 import type { EngineConfig, EngineMethods, EngineStatus, KvdbConfig, ReplicaInfo } from './api.js';
 import { Attachments } from './attachments.js';
 import { type FromThread, type IoThreadData, threadOfVolume } from './io-thread/messages.js';
@@ -14,6 +13,8 @@ import { NodeDirectory } from './node-directory.js';
 import { RecordHints } from './record-hints.js';
 import { ReplicaFiles } from './replica-files.js';
 import { ThreadHandle } from './thread-handle.js';
+import { openDataListener, relayPathFor, relaySettings } from './tls-relay/engine-side.js';
+import { RelayProcess } from './tls-relay/relay-process.js';
 
 export interface EngineDeps {
   readonly config: EngineConfig;
@@ -22,6 +23,8 @@ export interface EngineDeps {
   /** The built worker files. */
   readonly ioThreadFile: URL;
   readonly syncWorkerFile: URL;
+  /** Run as a process when `config.tls` is there. */
+  readonly tlsRelayFile: URL;
   openKvdb(config: KvdbConfig): Kvdb;
   /** Nothing here can be trusted any more: the process ends, and the holder starts another. */
   onLost(error: Error): void;
@@ -42,10 +45,10 @@ export class Engine {
   private readonly hints: RecordHints;
   private readonly updater: RecordUpdater;
   private readonly methods: Methods;
+  private relay: RelayProcess | undefined;
 
   constructor(private readonly deps: EngineDeps) {
     const { config, log, holder } = deps;
-    checkConfig(config);
     this.config = config;
     this.keys = new KvKeys(config.clusterId);
     this.kvdb = deps.openKvdb(config.kvdb);
@@ -81,6 +84,7 @@ export class Engine {
     await this.files.recover();
     this.startThreads();
     await Promise.all(this.threads.map((thread) => thread.started()));
+    this.startRelay();
     this.nodes.follow(this.kvdb);
     this.hints.follow(this.kvdb);
     const held = await this.fetchHeld();
@@ -109,7 +113,8 @@ export class Engine {
       onWorkerLost: (error) => deps.onLost(error),
     });
     const bootId = readBootId();
-    const listenerFd = listenTcp(config.dataAddress);
+    const listenerFd = openDataListener(config);
+    const relayPath = relayPathFor(config);
     for (let index = 0; index < count; index++) {
       const { clusterId, nodeId, runDir, pools, timing } = config;
       const data: IoThreadData = {
@@ -117,6 +122,7 @@ export class Engine {
         sync: sync.handle(index),
         config: { pools, timing },
         ...(index === 0 ? { listenerFd } : {}),
+        ...(relayPath === undefined ? {} : { relayPath }),
       };
       const events = {
         onMessage: (message: FromThread) => this.onThreadMessage(message),
@@ -124,6 +130,13 @@ export class Engine {
       };
       this.threads.push(new ThreadHandle(deps.ioThreadFile, data, events));
     }
+  }
+
+  private startRelay(): void {
+    const settings = relaySettings(this.config);
+    if (settings === undefined) return;
+    this.relay = new RelayProcess(this.deps.tlsRelayFile, settings, this.deps.log);
+    this.relay.start();
   }
 
   private onThreadMessage(message: FromThread): void {
@@ -175,12 +188,18 @@ export class Engine {
   }
 
   private async configure(config: EngineConfig): Promise<void> {
-    checkConfig(config);
     const { clusterId, nodeId, runDir, pools, timing } = config;
     const same = clusterId === this.config.clusterId && nodeId === this.config.nodeId;
     if (!same || runDir !== this.config.runDir) {
       throw new PxError('failed_precondition', 'an engine keeps its cluster, node and directory');
     }
+    const relay = relaySettings(config);
+    if ((relay === undefined) !== (this.config.tls === undefined)) {
+      // The threads' sockets are of another kind then; what is served goes on with the next engine.
+      this.deps.onLost(new Error('TLS was switched on or off: the engine starts anew'));
+      throw new PxError('unavailable', 'the engine starts anew, as TLS was switched on or off');
+    }
+    if (relay !== undefined) this.relay?.configure(relay);
     const otherStore = JSON.stringify(config.kvdb) !== JSON.stringify(this.config.kvdb);
     this.config = config;
     this.files.configure(pools);
@@ -240,12 +259,4 @@ export class Engine {
         this.thread(params.volumeId).call('volume.check', params),
     };
   }
-}
-
-function checkConfig(config: EngineConfig): void {
-  if (config.tls === undefined) return;
-  throw new PxError(
-    'unimplemented',
-    'TLS between the engines is not there yet: leave `tls` out, or keep the data network private',
-  );
 }

@@ -155,7 +155,7 @@ describe('RemoteLink and ReplicaSession', () => {
     listener = new DataListener({ loop, outbox, handOver }, fd);
     const addressOf = (nodeId: string) =>
       nodeId === 'node9' ? undefined : { host: '127.0.0.1', port };
-    link = new RemoteLink({ ...shared, addressOf }, events, 0, 'node2');
+    link = new RemoteLink({ ...shared, addressOf, connect: connectTcp }, events, 0, 'node2');
   });
 
   afterEach(() => {
@@ -290,6 +290,7 @@ describe('RemoteLink and ReplicaSession', () => {
         checksums: new WriteChecksums(slots, new SlotViews(slots)),
         clusterId: 'c',
         addressOf: () => undefined,
+        connect: connectTcp,
       },
       events,
       0,
@@ -310,6 +311,7 @@ describe('RemoteLink and ReplicaSession', () => {
         checksums: new WriteChecksums(slots, new SlotViews(slots)),
         clusterId: 'cluster',
         addressOf: () => ({ host: '127.0.0.1', port }),
+        connect: connectTcp,
       },
       events,
       0,

@@ -30,6 +30,7 @@ const engine = new Engine({
   holder: options.holder ? new HolderClient(options.runDir) : undefined,
   ioThreadFile: new URL('./io-thread/main.js', import.meta.url),
   syncWorkerFile: new URL('../store/sync-worker/main.js', import.meta.url),
+  tlsRelayFile: new URL('./tls-relay/main.js', import.meta.url),
   openKvdb: createEtcdKvdb,
   onLost: (error) => {
     log.error('a thread of the engine was lost', { error: error.stack ?? error.message });

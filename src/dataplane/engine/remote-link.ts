@@ -2,7 +2,7 @@ import { assert } from '../../kernel/assert.js';
 import type { ControlMessage, Hello } from '../protocol/messages.js';
 import { OpKind } from '../protocol/ops.js';
 import type { CoordinatorEvents, ReplicaPort } from '../protocol/ports.js';
-import { connectTcp, type SocketAddress } from '../sys/sockets.js';
+import type { SocketAddress } from '../sys/sockets.js';
 import {
   decodeControlReply,
   decodeHelloReply,
@@ -22,6 +22,8 @@ export interface RemoteLinkDeps extends ConnectionDeps {
   readonly clusterId: string;
   /** Where the node's engine listens, as last heard; undefined when never. */
   addressOf(nodeId: string): SocketAddress | undefined;
+  /** Begins a connection and answers its descriptor. */
+  connect(address: SocketAddress): number;
 }
 
 const frameTypeOf: number[] = [];
@@ -56,7 +58,7 @@ export class RemoteLink implements ReplicaPort, ConnectionOwner {
     const address = this.deps.addressOf(this.nodeId);
     try {
       if (address === undefined) throw new Error(`node ${this.nodeId} has no known address`);
-      this.connection.open(connectTcp(address), true);
+      this.connection.open(this.deps.connect(address), true);
     } catch (error) {
       this.downSoon(error instanceof Error ? error.message : String(error));
     }

@@ -16,7 +16,13 @@ export interface Hello {
 }
 
 export type RefusalCode =
-  'fenced' | 'wrong_cluster' | 'wrong_volume' | 'unknown_replica' | 'store_failed';
+  | 'fenced'
+  | 'wrong_cluster'
+  | 'wrong_volume'
+  | 'unknown_replica'
+  | 'store_failed'
+  /** Said in the peer's place by what carries the connection, such as the TLS relay. */
+  | 'unreachable';
 
 export type HelloReply =
   | {

@@ -77,6 +77,7 @@ const refusalCodes: readonly string[] = [
   'wrong_volume',
   'unknown_replica',
   'store_failed',
+  'unreachable',
 ];
 
 export function decodeHelloReply(bytes: Uint8Array): HelloReplyFrame | null {

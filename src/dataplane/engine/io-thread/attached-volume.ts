@@ -231,7 +231,7 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
       nbdUri: this.nbdUri,
       frontend: this.frontendKind,
       readOnly: this.frontendOptions().readOnly,
-      replicas: replicas.map(({ reason: _, ...replica }) => replica),
+      replicas,
       stats: { ...this.coordinator.stats, inFlight: this.coordinator.inFlight },
     };
   }

@@ -7,7 +7,7 @@ import { NativeSlotTable } from '../../io/slot-table.js';
 import type { Hello } from '../../protocol/messages.js';
 import type { CoordinatorEvents, ReplicaPort } from '../../protocol/ports.js';
 import { SyncClient } from '../../store/sync-client.js';
-import type { SocketAddress } from '../../sys/sockets.js';
+import { connectTcp, type SocketAddress } from '../../sys/sockets.js';
 import { DataListener } from '../data-listener.js';
 import { LocalLink } from '../local-link.js';
 import { Outbox } from '../outbox.js';
@@ -16,6 +16,7 @@ import { ReplicaRegistry } from '../replica-registry.js';
 import { ReplicaSession } from '../replica-session.js';
 import { SlotPool } from '../slot-pool.js';
 import { SlotViews } from '../slot-views.js';
+import { connectThroughRelay } from '../tls-relay/relay-link.js';
 import { WriteChecksums } from '../write-checksums.js';
 import type { IoThreadContext } from './context.js';
 import { CoordinatorTimers } from './coordinator-timers.js';
@@ -48,6 +49,7 @@ export class IoThread implements IoThreadContext {
   private readonly calls: ThreadCalls;
   private readonly idleWatch = new IdleWatch(this.loop);
   private readonly idleSessions: ReplicaSession[] = [];
+  private readonly relayPath: string | undefined;
   private listener: DataListener | undefined;
   private addresses: ReadonlyMap<string, SocketAddress> = new Map();
 
@@ -55,6 +57,7 @@ export class IoThread implements IoThreadContext {
     data: IoThreadData,
     private readonly port: MessagePort,
   ) {
+    this.relayPath = data.relayPath;
     this.clusterId = data.clusterId;
     this.nodeId = data.nodeId;
     this.pool = new SlotPool(this.slots, remoteSlots, this.outbox);
@@ -102,8 +105,13 @@ export class IoThread implements IoThreadContext {
       return new LocalLink(this.registry, this.replicas, outbox, events, link);
     }
     const addressOf = (id: string): SocketAddress | undefined => this.addresses.get(id);
+    const { relayPath } = this;
+    const connect = (address: SocketAddress): number =>
+      relayPath === undefined
+        ? connectTcp(address)
+        : connectThroughRelay(relayPath, nodeId, address);
     return new RemoteLink(
-      { loop, outbox, views, checksums, clusterId, addressOf },
+      { loop, outbox, views, checksums, clusterId, addressOf, connect },
       events,
       link,
       nodeId,

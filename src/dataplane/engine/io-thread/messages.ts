@@ -18,6 +18,8 @@ export interface IoThreadData {
   readonly config: IoThreadConfig;
   /** A listening descriptor, on one thread only. */
   readonly listenerFd?: number;
+  /** The TLS relay's socket, when links connect through it. */
+  readonly relayPath?: string;
 }
 
 export interface IoThreadConfig {

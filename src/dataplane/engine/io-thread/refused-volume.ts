@@ -65,6 +65,7 @@ export class RefusedVolume implements VolumeTarget {
         nodeId,
         state,
         connected: false,
+        reason: this.refusal.reason,
         resyncBytesDone: 0,
         resyncBytesTotal: 0,
         resyncBytesCopied: 0,
