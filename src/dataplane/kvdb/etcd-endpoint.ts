@@ -32,6 +32,7 @@ const deadlineSlackMs = 250;
 export class EtcdEndpoint {
   readonly url: string;
   readonly client: Etcd3;
+  private readonly closeChannels: () => void;
 
   constructor(url: string, options: EtcdEndpointOptions, callTimeoutMs: number) {
     this.url = url;
@@ -55,11 +56,34 @@ export class EtcdEndpoint {
         ? {}
         : { auth: { username, password: password ?? '', callOptions: bounded } }),
     });
+    this.closeChannels = keepChannels(this.client);
   }
 
   close(): void {
     this.client.close();
+    this.closeChannels();
   }
+}
+
+/**
+ * etcd3 closes every channel of a server after any failed call, a cancelled
+ * stream included, and so fails whatever else is under way there. gRPC's
+ * channels reconnect by themselves. Answers what closes them in the end.
+ */
+function keepChannels(client: Etcd3): () => void {
+  const { hosts } = (client as unknown as { pool: { hosts: EtcdHost[] } }).pool;
+  const closers = hosts.map((host) => {
+    const close = host.resetAllServices.bind(host);
+    host.resetAllServices = () => undefined;
+    return close;
+  });
+  return () => {
+    for (const close of closers) close();
+  };
+}
+
+interface EtcdHost {
+  resetAllServices(): void;
 }
 
 /** Rejects with `kvdb_unavailable` when a call outlives its bound, whatever became of it. */

@@ -54,6 +54,7 @@ class EtcdKvdb implements Kvdb {
   private preferred = 0;
   private lastAnswerMs = 0;
   private available = false;
+  private everAvailable = false;
   private reason = 'not connected yet';
   private probing = false;
   private closed = false;
@@ -184,9 +185,11 @@ class EtcdKvdb implements Kvdb {
   private answered(): void {
     this.lastAnswerMs = monotonicMs();
     if (this.available || this.closed) return;
+    const first = !this.everAvailable;
+    this.everAvailable = true;
     this.setAvailable(true, '');
-    // A stream that lived through the outage may have died unnoticed.
-    for (const watch of this.watches) watch.reconnect();
+    // A stream that lived through an outage may have died unnoticed.
+    if (!first) for (const watch of this.watches) watch.reconnect();
   }
 
   private setAvailable(available: boolean, reason: string): void {
