@@ -1,0 +1,259 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { VolumeRecord } from '../../kernel/volume-record.js';
+import { silentLogger } from '../../platform/logger.js';
+import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
+import { KvKeys, type Kvdb, type TxnOutcome } from '../kvdb/port.js';
+import { startTestEtcd, type TestEtcd } from '../kvdb/testing-etcd.js';
+import { ClusterView } from './cluster-view.js';
+import { openIdentity } from './node-identity.js';
+import { NodeRegistry, nodeTtlMs, type NodeRegistryDeps } from './node-registry.js';
+import { VolumeRepository } from './volume-repository.js';
+
+jest.setTimeout(60_000);
+
+let etcd: TestEtcd;
+let kvdb: Kvdb;
+let keys: KvKeys;
+let clusters = 0;
+
+beforeAll(async () => {
+  etcd = await startTestEtcd();
+  kvdb = createEtcdKvdb({ endpoints: [etcd.endpoint] });
+});
+afterAll(async () => {
+  kvdb.close();
+  await etcd.dispose();
+});
+beforeEach(() => {
+  keys = new KvKeys(`c${clusters++}`);
+});
+
+function record(id: string, name: string, changes: Partial<VolumeRecord> = {}): VolumeRecord {
+  return {
+    id,
+    name,
+    lifecycle: 'ready',
+    sizeBytes: 4096,
+    spec: {
+      replicas: 2,
+      ioPriority: 'low',
+      fs: 'ext4',
+      blockSizeBytes: 4096,
+      nodes: [],
+      zones: [],
+      racks: [],
+      regions: [],
+      bestEffortLocation: false,
+      group: '',
+      groupEnforced: false,
+      sticky: false,
+      noDiscard: false,
+      queueDepth: 128,
+      ioProfile: 'auto',
+      aggregationLevel: 1,
+      labels: {},
+    },
+    createdAt: '2026-01-01T00:00:00Z',
+    readOnly: false,
+    parentId: '',
+    replicas: [
+      { id: `${id}-r1`, nodeId: 'n1', poolId: 'p1', state: 'in_sync' },
+      { id: `${id}-r2`, nodeId: 'n2', poolId: 'p2', state: 'in_sync' },
+    ],
+    epoch: 3,
+    attachedOn: 'n1',
+    attachToken: 't',
+    publishedOn: '',
+    publishedReadOnly: false,
+    ...changes,
+  };
+}
+
+describe('VolumeRepository', () => {
+  it('gives a name to one volume only, also when many create it at once', async () => {
+    const volumes = new VolumeRepository(kvdb, keys);
+    const created = await Promise.all(
+      ['a', 'b', 'c', 'd'].map((id) => volumes.create(record(id, 'same'))),
+    );
+    expect(new Set(created.map((stored) => stored.record.id)).size).toBe(1);
+    expect(await volumes.list()).toHaveLength(1);
+    expect((await volumes.find('same'))?.record.id).toBe(created[0]?.record.id);
+  });
+
+  it('applies every one of many concurrent changes', async () => {
+    const volumes = new VolumeRepository(kvdb, keys);
+    await volumes.create(record('v', 'v'));
+    await Promise.all(
+      Array.from({ length: 8 }, () =>
+        volumes.update('v', (current) => ({ ...current, sizeBytes: current.sizeBytes + 1 })),
+      ),
+    );
+    expect((await volumes.get('v'))?.record.sizeBytes).toBe(4096 + 8);
+  });
+
+  it('sees through a transaction whose answer was lost', async () => {
+    // The first answer of each kind is lost, after the change went through.
+    const lost = new Set<string>();
+    const lossy: Kvdb = {
+      ...bind(kvdb),
+      txn: async (compares, changes): Promise<TxnOutcome> => {
+        const outcome = await kvdb.txn(compares, changes);
+        const kind = changes.map((change) => change.type).join();
+        if (lost.has(kind)) return outcome;
+        lost.add(kind);
+        return { outcome: 'unknown', reason: 'lost' };
+      },
+    };
+    const volumes = new VolumeRepository(lossy, keys);
+    const made = await volumes.create(record('v', 'v'));
+    expect(made.record.id).toBe('v');
+    const grown = await volumes.update('v', (current) =>
+      current.sizeBytes === 8192 ? undefined : { ...current, sizeBytes: 8192 },
+    );
+    expect(grown.sizeBytes).toBe(8192);
+    expect((await volumes.markDeleting('v', () => undefined))?.epoch).toBe(4);
+    expect(lost.size).toBeGreaterThanOrEqual(3);
+  });
+
+  it('frees the name at once, and the record when the last replica is gone', async () => {
+    const volumes = new VolumeRepository(kvdb, keys);
+    await volumes.create(record('old', 'v'));
+    await expect(volumes.dropReplica('old', 'old-r1')).rejects.toThrow(/not being deleted/);
+    const marked = await volumes.markDeleting('old', () => undefined);
+    expect(marked).toMatchObject({ lifecycle: 'deleting', attachedOn: '', epoch: 4 });
+    expect((await volumes.create(record('new', 'v'))).record.id).toBe('new');
+    await volumes.dropReplica('old', 'old-r1');
+    expect((await volumes.get('old'))?.record.replicas).toHaveLength(1);
+    await volumes.dropReplica('old', 'old-r2');
+    expect(await volumes.get('old')).toBeUndefined();
+    expect((await volumes.find('v'))?.record.id).toBe('new');
+    await expect(volumes.require('old')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('deletes nothing that may not be deleted', async () => {
+    const volumes = new VolumeRepository(kvdb, keys);
+    await volumes.create(record('v', 'v'));
+    const refuse = () => {
+      throw new Error('no');
+    };
+    await expect(volumes.markDeleting('v', refuse)).rejects.toThrow('no');
+    expect((await volumes.find('v'))?.record.lifecycle).toBe('ready');
+  });
+});
+
+describe('NodeRegistry', () => {
+  const registry = (changes: Partial<NodeRegistryDeps> = {}) =>
+    new NodeRegistry({
+      kvdb,
+      keys,
+      clusterId: 'c',
+      nodeId: 'n1',
+      self: { pid: 1, startTime: '1', bootId: 'boot-a', mgmtAddress: '10.0.0.1:9002' },
+      logger: silentLogger,
+      processLives: () => true,
+      onConflict: () => undefined,
+      ...changes,
+    });
+
+  it('refuses a second daemon with the same identity while the first lives', async () => {
+    const first = registry();
+    await first.announce();
+    const started = performance.now();
+    await expect(registry().announce()).rejects.toThrow(/served by another daemon at 10\.0\.0\.1/);
+    expect(performance.now() - started).toBeGreaterThan(nodeTtlMs);
+    await first.leave();
+    expect(await kvdb.get(keys.aliveNode('n1'))).toBeUndefined();
+  });
+
+  it("takes over at once from a daemon of this machine that died, else after the lease's end", async () => {
+    // Its lease is simply not given back, as after a kill -9.
+    await registry().announce();
+    const next = registry({ processLives: () => false });
+    const started = performance.now();
+    await next.announce();
+    expect(performance.now() - started).toBeLessThan(2_000);
+    await next.leave();
+  });
+
+  it('announces the node again when its lease was lost', async () => {
+    const alive = registry();
+    await alive.announce();
+    const key = keys.aliveNode('n1');
+    const before = (await kvdb.get(key))?.modRevision;
+    await etcd.kill();
+    await etcd.restart();
+    // Like a store that was away for longer than the lease.
+    await kvdb.list(keys.alive);
+    await kvdb.txn([], [{ type: 'delete', key }]);
+    const lease = alive.leaseId() ?? '';
+    const { execFileSync } = await import('node:child_process');
+    const hex = BigInt(lease).toString(16);
+    execFileSync('etcdctl', ['--endpoints', etcd.endpoint, 'lease', 'revoke', hex], {
+      env: { ...process.env, ETCDCTL_API: '3' },
+    });
+    const back = await seen(key);
+    expect(back).not.toBe(before);
+    await alive.leave();
+  });
+
+  it('joins a cluster once', async () => {
+    expect(await registry().joinCluster('u1')).toBe('u1');
+    expect(await registry().joinCluster('u2')).toBe('u1');
+  });
+});
+
+describe('ClusterView', () => {
+  it('follows the store by hints and skips what it can not read', async () => {
+    const view = new ClusterView(kvdb, keys, silentLogger);
+    const volumes = new VolumeRepository(kvdb, keys);
+    await kvdb.txn([], [{ type: 'put', key: keys.volume('bad'), value: '{' }]);
+    await kvdb.txn([], [{ type: 'put', key: keys.node('bad'), value: '[]' }]);
+    view.start();
+    const there = new Promise<void>((resolve) =>
+      view.onChange((state) => {
+        if (state.volumes.has('v')) resolve();
+      }),
+    );
+    await volumes.create(record('v', 'v'));
+    await there;
+    expect([...view.cached().volumes.keys()]).toEqual(['v']);
+    expect(view.cached().nodes.size).toBe(0);
+    view.close();
+  });
+});
+
+describe('openIdentity', () => {
+  it('is made once, kept, and refused to another cluster', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'px-identity-'));
+    try {
+      const first = openIdentity(directory, 'c1');
+      expect(openIdentity(directory, 'c1')).toEqual(first);
+      expect(() => openIdentity(directory, 'c2')).toThrow(/belongs to cluster "c1"/);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+});
+
+async function seen(key: string): Promise<number> {
+  for (;;) {
+    const entry = await kvdb.get(key).catch(() => undefined);
+    if (entry !== undefined) return entry.modRevision;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function bind(target: Kvdb): Kvdb {
+  return {
+    get: (key) => target.get(key),
+    list: (prefix) => target.list(prefix),
+    txn: (compares, changes) => target.txn(compares, changes),
+    grantLease: (ttlMs) => target.grantLease(ttlMs),
+    watch: (prefix, onHint) => target.watch(prefix, onHint),
+    status: () => target.status(),
+    onStatus: (callback) => target.onStatus(callback),
+    close: () => target.close(),
+  };
+}
