@@ -148,6 +148,12 @@ async function mountDevice(
       timeoutMs: mountTimeoutMs,
     });
   await mount();
+  if (device.readOnly) {
+    context.note(
+      `"${volume.name}" takes no writes, so its journal was not replayed: ` +
+        'the latest changes may be missing; a clone shows them',
+    );
+  }
   if (readOnly) return;
   // The volume may have grown while it was mounted nowhere. It is of use without that space.
   try {
