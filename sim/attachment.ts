@@ -149,7 +149,8 @@ export class Attachment {
 
   private complete(slot: number, status: number): void {
     const entry = this.outstanding.get(slot);
-    if (entry === undefined) throw new Error(`slot ${slot} was completed, which nobody had submitted`);
+    if (entry === undefined)
+      throw new Error(`slot ${slot} was completed, which nobody had submitted`);
     this.outstanding.delete(slot);
     const { op, done } = entry;
     const { slots, node } = this.process;

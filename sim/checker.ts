@@ -95,9 +95,7 @@ export class Checker {
     switch (op.type) {
       case 'read':
         this.readsChecked++;
-        this.covered(op).forEach((sector, i) =>
-          sector.readAnswered(op, content[i] as number, op.answered),
-        );
+        this.covered(op).forEach((sector, i) => sector.readAnswered(op, content[i], op.answered));
         this.failIfSuspicious(op);
         break;
       case 'write':
@@ -226,7 +224,7 @@ export class Checker {
     let lostSince = Infinity;
     for (const history of this.sectors) {
       const { sector, acknowledgedAt } = history;
-      const isKept = contents.some((content) => history.mayHold(content[sector] as number));
+      const isKept = contents.some((content) => history.mayHold(content[sector]));
       if (acknowledgedAt > 0 && !isKept) lostSince = Math.min(lostSince, acknowledgedAt);
     }
     const told = this.lastFlushFailure;
@@ -270,7 +268,7 @@ export class Checker {
     // A moment common to all sectors: only the beginning of a span can be the earliest one.
     const spans = this.sectors.map((sector, at) => {
       const found = sector
-        .spansOf(content[at] as number)
+        .spansOf(content[at])
         .map(([from, until]) => [Math.max(from, invoke), Math.min(until, answered)] as const)
         .filter(([from, until]) => from <= until);
       if (found.length === 0) {
@@ -287,7 +285,10 @@ export class Checker {
         return;
       }
     }
-    throw new Violation('snapshot_cut', `${name} mixes several moments of [${invoke}, ${answered}]`);
+    throw new Violation(
+      'snapshot_cut',
+      `${name} mixes several moments of [${invoke}, ${answered}]`,
+    );
   }
 
   private covered(op: ClientOp): SectorHistory[] {

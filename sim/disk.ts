@@ -30,8 +30,6 @@ export function calmDisk(): DiskMood {
   };
 }
 
-
-
 /** Work that a disk has accepted and not finished: `apply` is its effect. */
 interface PendingWork {
   apply(): void;
@@ -91,7 +89,7 @@ export class ReplicaDisk {
   put(sector: number, value: number): void {
     // Now and then the older content of a dirty sector was written back before.
     if (this.dirty[sector] === 1 && this.lost[sector] === 0 && this.random.chance(0.1)) {
-      this.stable[sector] = this.cache[sector] as number;
+      this.stable[sector] = this.cache[sector];
     }
     this.cache[sector] = value;
     this.dirty[sector] = 1;
@@ -109,14 +107,14 @@ export class ReplicaDisk {
     for (let sector = 0; sector < this.dirty.length; sector++) {
       if (this.dirty[sector] === 0 || this.lost[sector] === 1) continue;
       sectors.push(sector);
-      values.push(this.cache[sector] as number);
+      values.push(this.cache[sector]);
     }
     return {
       apply: () => {
         for (let i = 0; i < sectors.length; i++) {
-          const sector = sectors[i] as number;
+          const sector = sectors[i];
           if (this.lost[sector] === 1) continue;
-          this.stable[sector] = values[i] as number;
+          this.stable[sector] = values[i];
           if (this.cache[sector] === values[i]) this.dirty[sector] = 0;
         }
       },
@@ -137,7 +135,7 @@ export class ReplicaDisk {
       if (this.lost[sector] === 0) continue;
       this.lost[sector] = 0;
       this.dirty[sector] = 0;
-      this.cache[sector] = this.stable[sector] as number;
+      this.cache[sector] = this.stable[sector];
       this.allocated[sector] = this.cache[sector] === 0 ? 0 : 1;
     }
     return true;
@@ -182,9 +180,9 @@ export class ReplicaDisk {
     for (let sector = 0; sector < this.dirty.length; sector++) {
       if (this.dirty[sector] === 0) continue;
       if (this.lost[sector] === 1 || this.random.chance(lossChance)) {
-        this.cache[sector] = this.stable[sector] as number;
+        this.cache[sector] = this.stable[sector];
       } else {
-        this.stable[sector] = this.cache[sector] as number;
+        this.stable[sector] = this.cache[sector];
       }
       this.allocated[sector] = this.cache[sector] === 0 ? 0 : 1;
     }
@@ -259,7 +257,7 @@ export class SimStore implements ReplicaStore {
     const good = fails ? this.env.random.int(count + 1) : count;
     for (let i = 0; i < good; i++) {
       if (this.env.mood.full && !this.disk.hasSpaceFor(first + i)) return Status.noSpace;
-      this.disk.put(first + i, this.env.memory[address + i] as number);
+      this.disk.put(first + i, this.env.memory[address + i]);
     }
     return fails ? Status.ioError : Status.ok;
   }
@@ -270,7 +268,7 @@ export class SimStore implements ReplicaStore {
     const count = length / sectorBytes;
     if (first + count > this.disk.cache.length) return Status.invalid;
     for (let i = 0; i < count; i++) {
-      this.env.memory[address + i] = this.disk.cache[first + i] as number;
+      this.env.memory[address + i] = this.disk.cache[first + i];
     }
     return Status.ok;
   }
@@ -294,9 +292,7 @@ export class SimStore implements ReplicaStore {
     const words = new Uint32Array((blocks * digestBytes) / 4);
     for (let i = 0; i < count; i++) {
       const block = Math.floor(i / sectorsPerHashBlock);
-      words[(block * digestBytes) / 4 + (i % sectorsPerHashBlock)] = this.disk.cache[
-        first + i
-      ] as number;
+      words[(block * digestBytes) / 4 + (i % sectorsPerHashBlock)] = this.disk.cache[first + i];
     }
     return new Uint8Array(words.buffer);
   }
@@ -331,7 +327,7 @@ export class SimStore implements ReplicaStore {
       apply: () => {
         // A replica spans files, which are cloned one after the other.
         const content = before.map((value, sector) =>
-          this.env.random.chance(0.5) ? value : (this.disk.cache[sector] as number),
+          this.env.random.chance(0.5) ? value : this.disk.cache[sector],
         );
         const meta = {
           ...this.meta,

@@ -118,7 +118,7 @@ export class SectorHistory {
     for (const write of this.maybe) values.add(valueOf(write, this.sector));
     this.initials = values;
     this.recent = [...values].map((value) => ({ value, since: now, definite: values.size === 1 }));
-    this.current = values.size === 1 ? (this.recent[0] as PossibleValue).value : unknown;
+    this.current = values.size === 1 ? this.recent[0].value : unknown;
     this.currentSince = now;
     this.begun = now;
     this.acknowledgedAt = 0;

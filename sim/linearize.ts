@@ -35,7 +35,7 @@ export function checkRegister(initials: ReadonlySet<number>, ops: readonly Regis
     let earliestEnd = Infinity;
     for (let i = start; i < order.length; i++) {
       if (done[i] === 1) continue;
-      const op = order[i] as RegisterOp;
+      const op = order[i];
       if (!op.optional) {
         rest = true;
         if (op.settled < earliestEnd) earliestEnd = op.settled;
@@ -47,7 +47,7 @@ export function checkRegister(initials: ReadonlySet<number>, ops: readonly Regis
     visited.add(key);
     let undecided = false;
     for (let i = start; i < order.length; i++) {
-      const op = order[i] as RegisterOp;
+      const op = order[i];
       // Whatever was answered before this one began must come first.
       if (op.invoke > earliestEnd) break;
       if (done[i] === 1) continue;
@@ -67,7 +67,7 @@ export function checkRegister(initials: ReadonlySet<number>, ops: readonly Regis
   const dropExpired = (index: number, invoke: number): number[] => {
     const dropped: number[] = [];
     for (let i = 0; i < index; i++) {
-      const op = order[i] as RegisterOp;
+      const op = order[i];
       if (done[i] === 0 && op.optional && op.settled < invoke) {
         done[i] = 1;
         dropped.push(i);
@@ -79,5 +79,5 @@ export function checkRegister(initials: ReadonlySet<number>, ops: readonly Regis
   const matches = (read: number, value: number): boolean =>
     value === unknown ? initials.has(read) : value === read;
 
-  return search(0, initials.size === 1 ? (only as number) : unknown);
+  return search(0, initials.size === 1 ? only : unknown);
 }

@@ -63,7 +63,7 @@ export class RemotePort implements ReplicaPort {
 
   send(slot: number, completedSeq: number): void {
     const { slots } = this.owner;
-    const kind = slots.kind[slot] as number;
+    const kind = slots.kind[slot];
     this.connection?.sendToServer({
       type: 'request',
       slot,

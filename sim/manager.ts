@@ -22,7 +22,7 @@ export interface ManagerDeps {
   readonly checker: Checker;
   readonly clients: Clients;
   readonly options: CoordinatorOptions;
-  trace(text: () => string): void;
+  readonly trace: (text: () => string) => void;
 }
 
 /**
@@ -140,7 +140,8 @@ export class Manager {
     if (this.current === undefined && this.attaching === null && !this.resting) {
       const usable = this.usableNodes();
       const same = this.lastNode !== null && usable.includes(this.lastNode);
-      if (same && random.chance(this.deps.plan.preferSameNode)) this.attach(this.lastNode as SimNode);
+      if (same && random.chance(this.deps.plan.preferSameNode))
+        this.attach(this.lastNode as SimNode);
       else if (usable.length > 0) this.attach(random.pick(usable));
     }
     scheduler.after(pollMs * random.between(0.5, 1.5), () => this.poll());
@@ -195,15 +196,10 @@ export class Manager {
 
   private begin(process: EngineProcess, record: VolumeRecord, previousOwnerDead: boolean): void {
     const { nodes, checker, options, clients, trace } = this.deps;
-    trace(() => `e${record.epoch}: begins on ${process.node.name} (${process.node.replicaId ?? '-'})`);
-    const attachment = new Attachment(
-      process,
-      record,
-      nodes,
-      checker,
-      options,
-      previousOwnerDead,
+    trace(
+      () => `e${record.epoch}: begins on ${process.node.name} (${process.node.replicaId ?? '-'})`,
     );
+    const attachment = new Attachment(process, record, nodes, checker, options, previousOwnerDead);
     process.attachment = attachment;
     this.attachments.push(attachment);
     attachment.start();

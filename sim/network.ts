@@ -66,10 +66,7 @@ export class Network {
       this.scheduler.after(delayMs, () => connection.fail(reason));
     };
     this.scheduler.after(this.delay(), () => {
-      if (
-        this.isCut(client.machine, serverMachine) ||
-        this.isCut(serverMachine, client.machine)
-      ) {
+      if (this.isCut(client.machine, serverMachine) || this.isCut(serverMachine, client.machine)) {
         fail(connectTimeoutMs, 'connect timed out');
         return;
       }
@@ -84,7 +81,8 @@ export class Network {
   /** A machine has started again: it answers what still comes for old connections with a reset. */
   rebooted(machine: number): void {
     for (const connection of [...this.connections]) {
-      if (connection.involves(machine) && connection.hasDeadEnd()) connection.reset('reset by peer');
+      if (connection.involves(machine) && connection.hasDeadEnd())
+        connection.reset('reset by peer');
     }
   }
 
@@ -190,7 +188,8 @@ export class Connection {
 
   mended(from: number, to: number): void {
     for (const direction of [this.toServer, this.toClient]) {
-      const matches = from < 0 || (direction.from?.machine === from && direction.to?.machine === to);
+      const matches =
+        from < 0 || (direction.from?.machine === from && direction.to?.machine === to);
       if (matches) this.release(direction);
     }
   }

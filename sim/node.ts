@@ -2,7 +2,6 @@ import { RecordUpdater } from '../src/dataplane/protocol/record-updater.js';
 import type { PlantedFaults } from '../src/dataplane/protocol/planted-faults.js';
 import type { ReplicaMeta } from '../src/dataplane/protocol/ports.js';
 import { Replica } from '../src/dataplane/protocol/replica.js';
-import type { Attachment } from './attachment.js';
 import { Violation } from './checker.js';
 import { calmDisk, ReplicaDisk, SimStore, type DiskMood } from './disk.js';
 import { geometry, volumeId } from './geometry.js';
@@ -22,7 +21,7 @@ export interface NodeEnvironment {
   readonly kv: SimKv;
   readonly leaseMs: number;
   readonly faults: PlantedFaults;
-  trace(text: () => string): void;
+  readonly trace: (text: () => string) => void;
   admitted(replicaId: string): void;
   volatileLost(replicaId: string): void;
 }
@@ -66,9 +65,7 @@ export class SimNode {
 
   /** The volume's replica here. */
   get disk(): ReplicaDisk | undefined {
-    return this.replicaId === null
-      ? undefined
-      : this.disks.get(diskKey(volumeId, this.replicaId));
+    return this.replicaId === null ? undefined : this.disks.get(diskKey(volumeId, this.replicaId));
   }
 
   startProcess(): void {
@@ -129,12 +126,19 @@ export function diskKey(volume: string, replicaId: string): string {
   return `${volume}/${replicaId}`;
 }
 
+/** The coordinator that lives in a process. */
+export interface Tenant {
+  readonly alive: boolean;
+  readonly coordinator: { nextDeadline(): number; tick(now: number): void };
+  discard(): void;
+}
+
 /** The engine on a node: at most one coordinator, and the replica that is placed here. */
 export class EngineProcess extends Executor {
   readonly slots = new SimSlots(slotCount);
   readonly updater: RecordUpdater;
   readonly server: ReplicaServer | null;
-  attachment: Attachment | null = null;
+  attachment: Tenant | null = null;
   private tickDueAt = Infinity;
   private idleTicks = 0;
 
@@ -202,7 +206,7 @@ export class EngineProcess extends Executor {
   }
 
   /** A tick that leaves its own deadline in the past would keep a thread busy for nothing. */
-  private tick({ coordinator }: Attachment): void {
+  private tick({ coordinator }: Tenant): void {
     const now = this.node.clock.now();
     coordinator.tick(now);
     if (coordinator.nextDeadline() > now) this.idleTicks = 0;

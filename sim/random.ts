@@ -35,7 +35,7 @@ export class Random {
   }
 
   pick<T>(items: readonly T[]): T {
-    return items[this.int(items.length)] as T;
+    return items[this.int(items.length)];
   }
 
   /** Exponentially distributed, as the gaps between independent events are. */

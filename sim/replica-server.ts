@@ -35,7 +35,8 @@ export class ReplicaServer implements ReplicaHost {
     const owner = this.sessions.get(session);
     if (owner === undefined) return;
     owner.helloReply(reply);
-    if (!reply.ok && owner instanceof RemoteSession) this.process.after(0, () => this.close(session));
+    if (!reply.ok && owner instanceof RemoteSession)
+      this.process.after(0, () => this.close(session));
   }
 
   reply(session: number, slot: number, status: number): void {

@@ -23,7 +23,7 @@ export class Scheduler {
     heap.push(event);
     while (index > 0) {
       const parent = (index - 1) >> 1;
-      const above = heap[parent] as Event;
+      const above = heap[parent];
       if (!isBefore(event, above)) break;
       heap[index] = above;
       index = parent;
@@ -56,8 +56,8 @@ export class Scheduler {
       let child = 2 * index + 1;
       if (child >= size) break;
       const right = child + 1;
-      if (right < size && isBefore(heap[right] as Event, heap[child] as Event)) child = right;
-      const below = heap[child] as Event;
+      if (right < size && isBefore(heap[right], heap[child])) child = right;
+      const below = heap[child];
       if (!isBefore(below, event)) break;
       heap[index] = below;
       index = child;

@@ -61,7 +61,8 @@ export class Simulation {
     const random = (this.random = new Random(seed));
     const plan = (this.plan = drawPlan(random));
     const faults = options.faults ?? noFaults;
-    const trace = options.print === undefined ? () => undefined : (text: () => string) => this.print(text);
+    const trace =
+      options.print === undefined ? () => undefined : (text: () => string) => this.print(text);
     trace(() => `plan ${JSON.stringify(plan)}`);
     this.network = new Network(scheduler, random);
     this.kv = new SimKv(scheduler, random, newRecord(plan), (record, before) => {
@@ -226,23 +227,8 @@ export class Simulation {
   }
 
   private result(error: unknown): RunResult {
-    if (error !== undefined && this.options.print !== undefined) this.print(() => String(error));
-    const rule =
-      error === undefined
-        ? ''
-        : error instanceof Violation
-          ? error.rule
-          : error instanceof AssertionError
-            ? 'assertion'
-            : 'exception';
-    const detail =
-      error === undefined
-        ? ''
-        : error instanceof Violation
-          ? error.message
-          : error instanceof Error
-            ? (error.stack ?? error.message)
-            : String(error);
+    const { rule, detail } = explain(error);
+    if (rule !== '') this.print(() => detail);
     return {
       seed: this.seed,
       rule,
@@ -260,6 +246,14 @@ export class Simulation {
 
 export function simulate(seed: number, options: RunOptions = {}): RunResult {
   return new Simulation(seed, options).run();
+}
+
+function explain(error: unknown): { rule: string; detail: string } {
+  if (error === undefined) return { rule: '', detail: '' };
+  if (error instanceof Violation) return { rule: error.rule, detail: error.message };
+  if (!(error instanceof Error)) return { rule: 'exception', detail: 'something else was thrown' };
+  const rule = error instanceof AssertionError ? 'assertion' : 'exception';
+  return { rule, detail: error.stack ?? error.message };
 }
 
 function coordinatorOptions(plan: Plan, faults: PlantedFaults): CoordinatorOptions {

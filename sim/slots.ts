@@ -46,7 +46,7 @@ export class SimSlots implements SlotTable {
   /** The sectors of a request's payload, at most what a slot holds. */
   payload(slot: number): Uint32Array {
     const from = this.address(slot);
-    const sectors = Math.min((this.length[slot] as number) / sectorBytes, maxIoSectors);
+    const sectors = Math.min(this.length[slot] / sectorBytes, maxIoSectors);
     return this.memory.subarray(from, from + sectors);
   }
 }

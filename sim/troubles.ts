@@ -14,7 +14,7 @@ export interface TroubleDeps {
   readonly kv: SimKv;
   readonly nodes: readonly SimNode[];
   readonly manager: Manager;
-  trace(text: () => string): void;
+  readonly trace: (text: () => string) => void;
 }
 
 /** Makes the plan's trouble, each kind at random moments, until it is told to stop. */
@@ -66,7 +66,10 @@ export class Troubles {
       case 'pause':
         return this.pause(node);
       case 'partition':
-        return this.cut(kind, [[node, other], [other, node]]);
+        return this.cut(kind, [
+          [node, other],
+          [other, node],
+        ]);
       case 'one_way_partition':
         return this.cut(kind, [[node, other]]);
       case 'isolation':
@@ -116,20 +119,32 @@ export class Troubles {
   private crash(node: SimNode): void {
     if (node.process === null) return;
     node.crashProcess();
-    this.forAWhile(() => `${node.name}: engine down`, this.shortOrLong(), () => node.startProcess());
+    this.forAWhile(
+      () => `${node.name}: engine down`,
+      this.shortOrLong(),
+      () => node.startProcess(),
+    );
   }
 
   private powerCut(node: SimNode): void {
     if (!node.poweredOn) return;
     node.cutPower(this.deps.plan.lossChance);
-    this.forAWhile(() => `${node.name}: without power`, this.shortOrLong(), () => node.powerOn());
+    this.forAWhile(
+      () => `${node.name}: without power`,
+      this.shortOrLong(),
+      () => node.powerOn(),
+    );
   }
 
   private pause(node: SimNode): void {
     const { process } = node;
     if (process === null || process.paused) return;
     process.pause();
-    this.forAWhile(() => `${node.name}: paused`, this.shortOrLong(), () => process.resume());
+    this.forAWhile(
+      () => `${node.name}: paused`,
+      this.shortOrLong(),
+      () => process.resume(),
+    );
     this.perhapsGivenUp(node);
   }
 
@@ -184,10 +199,14 @@ export class Troubles {
     const { random } = this.deps;
     if (kind === 'slow_network') mood.maxDelayMs = random.pick([5, 30, 150]);
     else mood.lossChance = random.pick([0.01, 0.05, 0.2]);
-    this.forAWhile(() => kind, this.shortOrLong(), () => {
-      mood.maxDelayMs = 0.5;
-      mood.lossChance = 0;
-    });
+    this.forAWhile(
+      () => kind,
+      this.shortOrLong(),
+      () => {
+        mood.maxDelayMs = 0.5;
+        mood.lossChance = 0;
+      },
+    );
   }
 
   private disturbKv(kind: TroubleKind, node: SimNode): void {
@@ -199,14 +218,18 @@ export class Troubles {
       mood.lostAnswerChance = random.pick([0.1, 0.5]);
       mood.maxDelayMs = random.pick([4, 50]);
     }
-    this.forAWhile(() => `${kind} ${node.name}`, this.shortOrLong(), () => {
-      if (kind === 'kv_away') mood.away = false;
-      else if (kind === 'kv_cut_off') kv.cutOff.delete(node.index);
-      else {
-        mood.lostAnswerChance = 0;
-        mood.maxDelayMs = 4;
-      }
-    });
+    this.forAWhile(
+      () => `${kind} ${node.name}`,
+      this.shortOrLong(),
+      () => {
+        if (kind === 'kv_away') mood.away = false;
+        else if (kind === 'kv_cut_off') kv.cutOff.delete(node.index);
+        else {
+          mood.lostAnswerChance = 0;
+          mood.maxDelayMs = 4;
+        }
+      },
+    );
   }
 
   private disturbDisk(kind: TroubleKind, node: SimNode): void {
@@ -217,12 +240,16 @@ export class Troubles {
     if (kind === 'disk_full') mood.full = true;
     if (kind === 'disk_stall') mood.stalledUntil = scheduler.now + random.exponential(500);
     if (kind === 'slow_disk') mood.syncMaxMs = random.pick([20, 100]);
-    this.forAWhile(() => `${kind} ${node.name}`, this.shortOrLong(), () => {
-      mood.ioErrorChance = 0;
-      mood.syncErrorChance = 0;
-      mood.full = false;
-      mood.syncMaxMs = 2;
-    });
+    this.forAWhile(
+      () => `${kind} ${node.name}`,
+      this.shortOrLong(),
+      () => {
+        mood.ioErrorChance = 0;
+        mood.syncErrorChance = 0;
+        mood.full = false;
+        mood.syncMaxMs = 2;
+      },
+    );
   }
 
   /** Shorter than any time-out, or longer than all of them. */
