@@ -4,6 +4,7 @@ import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
   attach,
+  attachAfterLoss,
   createAttached,
   createVolume,
   detachAndDelete,
@@ -42,7 +43,7 @@ describeOnCluster('the attached node is lost', () => {
       await cluster.killNode(attachedOn);
       const died = performance.now();
       await Promise.all(writers.map((writer) => writer.ended));
-      const device = await attach(cluster, volume.id, next);
+      const device = await attachAfterLoss(cluster, volume.id, next);
       const seconds = (performance.now() - died) / 1000;
       for (const half of halves) await half.verify(device);
       expect(seconds).toBeLessThan(15);
@@ -152,6 +153,7 @@ describeOnCluster('the attached node is lost', () => {
       );
     await expect(attempt).rejects.toBeInstanceOf(PxError);
 
+    await cluster.api(second).DetachVolume({ id_or_name: volume.id, force: true });
     await cluster.startNode(first);
     const device = await attach(cluster, volume.id, first);
     await mirror.verify(device);
@@ -176,7 +178,7 @@ describeOnCluster('the attached node is lost', () => {
     }
     await cluster.killNode(attachedOn);
     await writer.ended;
-    const device = await attach(cluster, volume.id, second);
+    const device = await attachAfterLoss(cluster, volume.id, second);
     await mirror.verify(device);
     await cluster.startNode(attachedOn);
     await healed(cluster, second, volume.id, 3);

@@ -52,6 +52,11 @@ export class Mirror {
     return new MirrorWriter(child, this, () => this.doubtful.add(this.lastStamp + 1));
   }
 
+  /** Not acknowledged, and on its way: of writers that ended, and of one that still waits. */
+  private mayHaveHappened(stamp: number): boolean {
+    return this.doubtful.has(stamp) || stamp === this.lastStamp + 1;
+  }
+
   /** Every block holds its last acknowledged write, or the one that was in flight. */
   async verify(device: string): Promise<void> {
     const found = await readStamps(device, this.firstBlock, this.blocks);
@@ -60,7 +65,7 @@ export class Mirror {
       const is = found[index] ?? 0;
       const expected = this.stamps[index] ?? 0;
       if (is === expected) continue;
-      if (this.doubtful.has(is) && is > expected) {
+      if (this.mayHaveHappened(is) && is > expected) {
         // It happened after all; from now on it must stay.
         this.stamps[index] = is;
         continue;

@@ -53,6 +53,18 @@ export async function attach(cluster: DevCluster, id: string, node: string): Pro
   return answer.device_path;
 }
 
+/**
+ * Attaches where the last node died without a word: refused as long as that
+ * node counts as alive, and tried again, as Kubernetes does.
+ */
+export async function attachAfterLoss(
+  cluster: DevCluster,
+  id: string,
+  node: string,
+): Promise<string> {
+  return waitFor(`attach of ${id} on ${node}`, 30_000, () => attach(cluster, id, node), 250);
+}
+
 export async function createAttached(
   cluster: DevCluster,
   replicas: number,
