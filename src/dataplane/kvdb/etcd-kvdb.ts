@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { IRangeRequest, IRangeResponse, ITxnRequest } from 'etcd3';
 import { PxError } from '../../kernel/errors.js';
-import { monotonicMs } from '../../platform/monotonic.js';
+import { delay, monotonicMs } from '../../platform/monotonic.js';
 import { EtcdEndpoint, prefixEnd, toUnavailable, within } from './etcd-endpoint.js';
 import type { EtcdLease } from './etcd-lease.js';
 import { grantEtcdLease } from './etcd-lease.js';
@@ -37,6 +37,8 @@ export interface EtcdKvdbOptions {
 const probeMs = 2_000;
 /** Silence for longer is an outage: two probes of one endpoint have failed by then. */
 const outageMs = 5_000;
+/** A channel's first backoff is of this order. */
+const retryMs = 200;
 
 export function createEtcdKvdb(options: EtcdKvdbOptions): Kvdb {
   return new EtcdKvdb(options);
@@ -156,13 +158,19 @@ class EtcdKvdb implements Kvdb {
     this.preferred = (this.preferred + 1) % this.endpoints.length;
   }
 
-  /** A read may be asked again: of each endpoint, and of the first once more. */
+  /**
+   * A read may be asked again: of each endpoint, and for a while, as a channel
+   * that reconnects refuses at once. During a known outage nobody is kept waiting.
+   */
   private async range(request: IRangeRequest): Promise<IRangeResponse> {
-    for (let attempt = 0; ; attempt++) {
+    const untilMs = monotonicMs() + this.callTimeoutMs * 2;
+    for (let attempt = 1; ; attempt++) {
       try {
         return await this.once((endpoint) => endpoint.client.kv.range(request, this.callOptions()));
       } catch (error) {
-        if (attempt >= this.endpoints.length || this.closed) throw error;
+        const triedAll = attempt >= this.endpoints.length;
+        if (this.closed || (triedAll && (!this.available || monotonicMs() > untilMs))) throw error;
+        if (triedAll) await delay(retryMs);
       }
     }
   }

@@ -7,6 +7,7 @@ import type { CallContext } from '../../platform/grpc-server.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
 import { lockWaitMs, type NodeContext } from './context.js';
 import { endInternalWork } from './delete-volume.js';
+import { waitForDead } from './dead-nodes.js';
 import { forwarded, forwardedHeader } from './peers.js';
 import { isInternal } from './volume-view.js';
 
@@ -26,6 +27,7 @@ export async function attachVolume(
   const readOnly = request.read_only || record.readOnly;
   const present = await context.internal.current(record.id);
   if (present === undefined || present.frontend === 'none') {
+    if (!request.force) await waitForDead(context, [record.publishedOn, record.attachedOn]);
     checkAttachable(context, record, await context.view.fresh(), request.force);
     await pushAside(context, record);
   }

@@ -3,6 +3,7 @@ import type { PublishVolumeRequest__Output } from '../../gen/px/v1/PublishVolume
 import type { UnpublishVolumeRequest__Output } from '../../gen/px/v1/UnpublishVolumeRequest.js';
 import type { Volume } from '../../gen/px/v1/Volume.js';
 import type { NodeContext } from './context.js';
+import { waitForDead } from './dead-nodes.js';
 import { viewVolume } from './volume-view.js';
 
 /** Reserves the volume for a node. Whoever holds the reservation may attach it, and nobody else. */
@@ -11,8 +12,11 @@ export async function publishVolume(
   request: PublishVolumeRequest__Output,
 ): Promise<Volume> {
   const { record } = await context.volumes.require(request.id_or_name);
+  const nodes = (await context.view.fresh()).nodes;
+  const nodeId = findNode([...nodes.values()], request.node_id);
+  const holderNow = record.publishedOn;
+  if (!request.force && holderNow !== nodeId) await waitForDead(context, [holderNow]);
   const state = await context.view.fresh();
-  const nodeId = findNode([...state.nodes.values()], request.node_id);
   const readOnly = request.read_only;
   const published = await context.volumes.update(record.id, (current) => {
     if (current.lifecycle !== 'ready') {
