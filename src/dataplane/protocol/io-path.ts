@@ -36,7 +36,8 @@ export class IoPath {
   membership!: MembershipPort;
   completedSeq = 0;
   stats = { reads: 0, writes: 0, flushes: 0, discards: 0, readBytes: 0, writeBytes: 0 };
-  private frozen = false;
+  /** How many hold new mutations: a snapshot may end while a detach goes on. */
+  private freezes = 0;
   private flushFails = false;
   private lastSeq = 0;
   private readonly state: Uint8Array;
@@ -221,12 +222,12 @@ export class IoPath {
 
   /** Holds new mutations; `drained` is called when none is at work. */
   freeze(drained: () => void): void {
-    this.frozen = true;
+    this.freezes += 1;
     this.whenDrained(drained);
   }
 
   thaw(): void {
-    this.frozen = false;
+    this.freezes -= 1;
     this.pump();
   }
 
@@ -331,7 +332,7 @@ export class IoPath {
       core.host.complete(slot, Status.ok);
       return true;
     }
-    if (this.frozen && !this.faults.has('snapshot_unordered')) return false;
+    if (this.freezes > 0 && !this.faults.has('snapshot_unordered')) return false;
     if (this.lastSeq - this.completedSeq >= ringCapacity - 1) return false;
     if (this.overlapsMutation(offset, length) || this.overlapsLock(offset, length)) return false;
     this.lastSeq += 1;
