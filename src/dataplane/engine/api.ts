@@ -138,7 +138,7 @@ export interface AttachedVolumeStatus {
     readonly nodeId: string;
     readonly state: 'in_sync' | 'out' | 'resync';
     readonly connected: boolean;
-    /** Why it is not connected or out, '' otherwise. */
+    /** Why it is not connected or not in sync, '' when it is both. */
     readonly reason: string;
     readonly resyncBytesDone: number;
     readonly resyncBytesTotal: number;

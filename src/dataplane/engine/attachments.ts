@@ -10,6 +10,7 @@ import type { RecordOutcome } from '../protocol/ports.js';
 import type { RecordUpdater } from '../protocol/record-updater.js';
 import { closeFile } from '../sys/files.js';
 import type { AttachedVolumeStatus, AttachResult, EngineMethods } from './api.js';
+import type { NbdList } from './nbd-list.js';
 import { PhaseWaiters } from './phase-waiters.js';
 import type { ThreadHandle } from './thread-handle.js';
 
@@ -20,6 +21,7 @@ export interface AttachmentsDeps {
   readonly updater: RecordUpdater;
   /** Absent where nothing is held (no FUSE): only NBD and internal attachments then. */
   readonly holder: HolderClient | undefined;
+  readonly nbdList: NbdList;
   readonly log: Logger;
   kvdb(): Kvdb;
   thread(volumeId: string): ThreadHandle;
@@ -112,6 +114,23 @@ export class Attachments {
     await Promise.all(adopting);
   }
 
+  /** Serves over NBD what the engine before this one did, unless it was attached elsewhere. */
+  async readopt(): Promise<void> {
+    for (const { volumeId, readOnly } of this.deps.nbdList.entries()) {
+      const record = await this.readRecordPatiently(volumeId);
+      if (record?.attachedOn !== this.deps.nodeId) {
+        this.deps.nbdList.remove(volumeId);
+        continue;
+      }
+      // A failed one is tried again by whoever asks for it.
+      await this.attach({ volumeId, frontend: 'nbd', readOnly }).catch((error: unknown) => {
+        this.deps.log.warn('a volume is not served over NBD again', {
+          ...{ volumeId, error: String(error) },
+        });
+      });
+    }
+  }
+
   private async attachAlone(params: AttachParams): Promise<AttachResult> {
     const { volumeId, frontend, readOnly } = params;
     let attachment = this.table.get(volumeId);
@@ -197,6 +216,7 @@ export class Attachments {
     if (frontend === 'nbd' && attachment.nbdUri === '') {
       const socketPath = join(this.deps.runDir, `nbd-${volumeId}.sock`);
       attachment.nbdUri = (await thread.call('volume.nbd', { volumeId, socketPath })).uri;
+      this.deps.nbdList.add(volumeId, readOnly);
     }
     if (frontend === 'fuse') {
       const { holder } = this.deps;
@@ -240,6 +260,7 @@ export class Attachments {
       await holder.call('volume.release', { volumeId, force });
     }
     await thread.call('volume.closeFrontend', { volumeId });
+    this.deps.nbdList.remove(volumeId);
     await thread.call('volume.end', { volumeId, force });
     this.table.delete(volumeId);
     this.waiters.drop(volumeId);

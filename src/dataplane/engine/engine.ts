@@ -9,9 +9,11 @@ import type { EngineConfig, EngineMethods, EngineStatus, KvdbConfig, ReplicaInfo
 import { Attachments } from './attachments.js';
 import { type FromThread, type IoThreadData, threadOfVolume } from './io-thread/messages.js';
 import { kvPortOf } from './kv-adapter.js';
+import { NbdList } from './nbd-list.js';
 import { NodeDirectory } from './node-directory.js';
 import { RecordHints } from './record-hints.js';
 import { ReplicaFiles } from './replica-files.js';
+import { slotMemoryBytes } from './io-thread/slot-memory.js';
 import { ThreadHandle } from './thread-handle.js';
 import { openDataListener, relayPathFor, relaySettings } from './tls-relay/engine-side.js';
 import { RelayProcess } from './tls-relay/relay-process.js';
@@ -20,6 +22,11 @@ export interface EngineDeps {
   readonly config: EngineConfig;
   readonly log: Logger;
   readonly holder: HolderClient | undefined;
+  /**
+   * The kernel sends unanswered FUSE requests again to a new engine. Where it
+   * does not, the slots lie in memory that the holder keeps.
+   */
+  readonly kernelResends: boolean;
   /** The built worker files. */
   readonly ioThreadFile: URL;
   readonly syncWorkerFile: URL;
@@ -64,6 +71,7 @@ export class Engine {
       keys: this.keys,
       updater: this.updater,
       holder,
+      nbdList: new NbdList(config.runDir),
       log,
       kvdb: () => this.kvdb,
       thread: (volumeId) => this.thread(volumeId),
@@ -82,14 +90,16 @@ export class Engine {
   async start(): Promise<void> {
     const { config } = this;
     await this.files.recover();
-    this.startThreads();
-    await Promise.all(this.threads.map((thread) => thread.started()));
-    this.startRelay();
+    await this.startThreads();
+    await Promise.all([...this.threads.map((thread) => thread.started()), this.startRelay()]);
     this.nodes.follow(this.kvdb);
     this.hints.follow(this.kvdb);
     const held = await this.fetchHeld();
     // Not waited for: it may take as long as the key-value store is away.
-    void this.attachments.adopt(held, true);
+    void this.attachments.adopt(held, true).then(() => {
+      for (const thread of this.threads) thread.send({ type: 'adopted' });
+    });
+    void this.attachments.readopt();
     this.deps.log.info('the engine serves', {
       nodeId: config.nodeId,
       address: `${config.dataAddress.host}:${config.dataAddress.port}`,
@@ -104,7 +114,7 @@ export class Engine {
     return this.methods[method as keyof EngineMethods](params as never);
   }
 
-  private startThreads(): void {
+  private async startThreads(): Promise<void> {
     const { config, deps } = this;
     const count = Math.max(1, config.ioThreads);
     const sync = SyncPool.start({
@@ -123,6 +133,7 @@ export class Engine {
         config: { pools, timing },
         ...(index === 0 ? { listenerFd } : {}),
         ...(relayPath === undefined ? {} : { relayPath }),
+        ...(await this.heldMemory(index)),
       };
       const events = {
         onMessage: (message: FromThread) => this.onThreadMessage(message),
@@ -132,11 +143,18 @@ export class Engine {
     }
   }
 
-  private startRelay(): void {
+  private async heldMemory(index: number): Promise<{ slotMemoryFd?: number }> {
+    const { holder, kernelResends } = this.deps;
+    if (holder === undefined || kernelResends) return {};
+    return { slotMemoryFd: await holder.openMemory(`slots-${index}`, slotMemoryBytes) };
+  }
+
+  private async startRelay(): Promise<void> {
     const settings = relaySettings(this.config);
     if (settings === undefined) return;
     this.relay = new RelayProcess(this.deps.tlsRelayFile, settings, this.deps.log);
     this.relay.start();
+    await this.relay.started();
   }
 
   private onThreadMessage(message: FromThread): void {

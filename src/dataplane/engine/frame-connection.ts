@@ -114,6 +114,14 @@ export class FrameConnection implements DescriptorHandler, Flushable {
     else this.updateInterest();
   }
 
+  /**
+   * Sends what is gathered without waiting for the end of the turn, so that the
+   * peer works while we do. What goes wrong is told at the end of the turn.
+   */
+  sendNow(): void {
+    if (this.fd >= 0 && !this.connecting) this.queue.send(this.fd);
+  }
+
   flush(): void {
     this.marked = false;
     if (this.fd < 0 || this.connecting) return;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { serveJsonLines } from '../../platform/json-lines.js';
 import { createLogger, parseLogLevel } from '../../platform/logger.js';
+import { kernelResends } from '../frontend/fuse/unanswered.js';
 import { HolderClient } from '../holder/holder-client.js';
 import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
 import type { EngineConfig } from './api.js';
@@ -11,9 +12,10 @@ import { Engine } from './engine.js';
 /** `engine main.js --run-dir DIR [--no-holder]`: the configuration is `DIR/engine.json`. */
 const program = new Command('px-engine')
   .requiredOption('--run-dir <directory>', 'where engine.json and the sockets lie')
+  .option('--no-resend', 'do as on a kernel that does not send FUSE requests again')
   .option('--no-holder', 'nothing holds FUSE files here: NBD only');
 program.parse();
-const options = program.opts<{ runDir: string; holder: boolean }>();
+const options = program.opts<{ runDir: string; holder: boolean; resend: boolean }>();
 
 const log = createLogger({
   program: 'px-engine',
@@ -28,6 +30,7 @@ const engine = new Engine({
   config,
   log,
   holder: options.holder ? new HolderClient(options.runDir) : undefined,
+  kernelResends: options.resend && kernelResends(),
   ioThreadFile: new URL('./io-thread/main.js', import.meta.url),
   syncWorkerFile: new URL('../store/sync-worker/main.js', import.meta.url),
   tlsRelayFile: new URL('./tls-relay/main.js', import.meta.url),

@@ -142,6 +142,10 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
     this.coordinator.tick(now);
   }
 
+  get isFrontendWaiting(): boolean {
+    return this.open !== undefined && !this.started;
+  }
+
   get frontendKind(): 'fuse' | 'nbd' | 'none' {
     return this.open?.kind ?? 'none';
   }
@@ -231,7 +235,10 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
       nbdUri: this.nbdUri,
       frontend: this.frontendKind,
       readOnly: this.frontendOptions().readOnly,
-      replicas,
+      replicas: replicas.map((replica) => {
+        const well = replica.connected && replica.state === 'in_sync';
+        return well ? { ...replica, reason: '' } : replica;
+      }),
       stats: { ...this.coordinator.stats, inFlight: this.coordinator.inFlight },
     };
   }
@@ -243,6 +250,7 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
     if (phase !== 'serving' && phase !== 'fenced') return;
     this.started = true;
     this.open.start();
+    this.context.onFrontendStarted();
   }
 
   /** Links report to the coordinator through here, so that its deadline is looked at again. */

@@ -1,4 +1,5 @@
 import type { LogFields } from '../../../platform/logger.js';
+import type { UnansweredRequests } from '../../frontend/fuse/unanswered.js';
 import type { EpollIoLoop } from '../../io/io-loop.js';
 import type { Frontend } from '../../io/ports.js';
 import type { NativeSlotTable } from '../../io/slot-table.js';
@@ -19,6 +20,9 @@ export interface IoThreadContext {
   /** The frontend that waits for the answer of each slot. */
   readonly owners: (Frontend | undefined)[];
   readonly timers: CoordinatorTimers;
+  /** What an earlier engine left unanswered, on kernels that don't ask again. */
+  readonly unanswered: UnansweredRequests | undefined;
+  onFrontendStarted(): void;
   post(message: FromThread): void;
   log(level: 'info' | 'warn' | 'error', message: string, fields: LogFields): void;
   /** Calls back when the frontend waits for no answer any more, at the end of a turn. */

@@ -13,13 +13,16 @@ export function openFuse(
   volume: AttachedVolume,
   { fd, mountToken }: { fd: number; mountToken: number },
 ): OpenFrontend {
-  const { loop, slots } = context;
+  const { loop, slots, unanswered } = context;
   const target = volume.target();
   const options = volume.frontendOptions();
   const onGone = (): void => {
     context.log('info', 'the FUSE file was unmounted', { volumeId: volume.volumeId });
   };
-  const frontend = new FuseFrontend({ loop, slots, fd, target, options, mountToken, onGone });
+  const frontend = new FuseFrontend({
+    ...{ loop, slots, fd, target, options, mountToken, onGone },
+    ...(unanswered === undefined ? {} : { unanswered }),
+  });
   target.frontend = frontend;
   let closed = false;
   return {

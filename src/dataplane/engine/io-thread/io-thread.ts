@@ -1,9 +1,10 @@
 import type { MessagePort } from 'node:worker_threads';
 import { PxError, toPxError } from '../../../kernel/errors.js';
 import type { LogFields } from '../../../platform/logger.js';
+import type { UnansweredRequests } from '../../frontend/fuse/unanswered.js';
 import { EpollIoLoop } from '../../io/io-loop.js';
 import type { Frontend } from '../../io/ports.js';
-import { NativeSlotTable } from '../../io/slot-table.js';
+import type { NativeSlotTable } from '../../io/slot-table.js';
 import type { Hello } from '../../protocol/messages.js';
 import type { CoordinatorEvents, ReplicaPort } from '../../protocol/ports.js';
 import { SyncClient } from '../../store/sync-client.js';
@@ -22,33 +23,31 @@ import type { IoThreadContext } from './context.js';
 import { CoordinatorTimers } from './coordinator-timers.js';
 import { IdleWatch } from './idle-watch.js';
 import type { FromThread, IoThreadData, ToThread } from './messages.js';
+import { openSlots, remoteSlots } from './slot-memory.js';
 import { ReplicaTable } from './replica-table.js';
 import { MachineClock } from './thread-clock.js';
 import { ThreadCalls } from './thread-calls.js';
-
-/** Requests of local frontends, and of this thread's own resyncs, at a time. */
-const frontendSlots = 256;
-/** Requests of other nodes' coordinators at a time; see `SlotPool`. */
-const remoteSlots = 256;
 
 /** One I/O thread: its loop, and everything that lives on it. */
 export class IoThread implements IoThreadContext {
   readonly clusterId: string;
   readonly nodeId: string;
-  readonly slots = new NativeSlotTable(frontendSlots + remoteSlots);
-  readonly loop = new EpollIoLoop(this.slots);
+  readonly slots: NativeSlotTable;
+  readonly unanswered: UnansweredRequests | undefined;
+  readonly loop: EpollIoLoop;
+  readonly outbox: Outbox;
   readonly clock = new MachineClock();
-  readonly outbox = new Outbox(this.loop);
   readonly timers = new CoordinatorTimers(this.clock);
   readonly owners: (Frontend | undefined)[] = [];
-  private readonly views = new SlotViews(this.slots);
-  private readonly checksums = new WriteChecksums(this.slots, this.views);
+  private readonly views: SlotViews;
+  private readonly checksums: WriteChecksums;
   private readonly registry = new ReplicaRegistry();
   private readonly pool: SlotPool;
   private readonly replicas: ReplicaTable;
   private readonly calls: ThreadCalls;
-  private readonly idleWatch = new IdleWatch(this.loop);
+  private readonly idleWatch: IdleWatch;
   private readonly idleSessions: ReplicaSession[] = [];
+  private adopted = false;
   private readonly relayPath: string | undefined;
   private listener: DataListener | undefined;
   private addresses: ReadonlyMap<string, SocketAddress> = new Map();
@@ -60,6 +59,14 @@ export class IoThread implements IoThreadContext {
     this.relayPath = data.relayPath;
     this.clusterId = data.clusterId;
     this.nodeId = data.nodeId;
+    const { slots, unanswered } = openSlots(data.slotMemoryFd);
+    this.slots = slots;
+    this.unanswered = unanswered;
+    this.loop = new EpollIoLoop(slots);
+    this.outbox = new Outbox(this.loop);
+    this.views = new SlotViews(slots);
+    this.checksums = new WriteChecksums(slots, this.views);
+    this.idleWatch = new IdleWatch(this.loop);
     this.pool = new SlotPool(this.slots, remoteSlots, this.outbox);
     this.replicas = new ReplicaTable(
       {
@@ -93,6 +100,11 @@ export class IoThread implements IoThreadContext {
 
   log(level: 'info' | 'warn' | 'error', message: string, fields: LogFields): void {
     this.post({ type: 'log', level, message, fields });
+  }
+
+  onFrontendStarted(): void {
+    // A frontend takes what is left of its mount only when it starts.
+    if (this.adopted && this.calls.allStarted) this.unanswered?.dropRest();
   }
 
   whenIdle(frontend: Frontend, callback: () => void): void {
@@ -141,6 +153,10 @@ export class IoThread implements IoThreadContext {
       }
       case 'call':
         this.call(message);
+        return;
+      case 'adopted':
+        this.adopted = true;
+        this.onFrontendStarted();
         return;
       case 'stop':
         this.listener?.close();

@@ -20,6 +20,8 @@ export interface IoThreadData {
   readonly listenerFd?: number;
   /** The TLS relay's socket, when links connect through it. */
   readonly relayPath?: string;
+  /** Memory for the slots that an earlier engine used, on kernels that need it. */
+  readonly slotMemoryFd?: number;
 }
 
 export interface IoThreadConfig {
@@ -45,6 +47,8 @@ export type ToThread =
       readonly method: ThreadMethod;
       readonly params: unknown;
     }
+  /** Every volume that an earlier engine served has been taken over or given up. */
+  | { readonly type: 'adopted' }
   | { readonly type: 'stop' };
 
 export type FromThread =

@@ -23,19 +23,14 @@ export class RefusedVolume implements VolumeTarget {
     private readonly refusal: Refusal,
     onGone: () => void,
   ) {
-    const { loop, slots } = context;
+    const { loop, slots, unanswered } = context;
     const { record, fd, mountToken } = refusal;
     this.record = record;
     const { id: volumeId, sizeBytes, spec, readOnly } = record;
     const options = { volumeId, sizeBytes, blockSizeBytes: spec.blockSizeBytes, readOnly };
     this.frontend = new FuseFrontend({
-      loop,
-      slots,
-      fd,
-      target: this,
-      options,
-      mountToken,
-      onGone,
+      ...{ loop, slots, fd, target: this, options, mountToken, onGone },
+      ...(unanswered === undefined ? {} : { unanswered }),
     });
     this.frontend.start();
   }

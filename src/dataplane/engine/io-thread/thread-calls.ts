@@ -29,6 +29,10 @@ export class ThreadCalls {
     return this.volumes.get(volumeId);
   }
 
+  get allStarted(): boolean {
+    return [...this.volumes.values()].every((volume) => !volume.isFrontendWaiting);
+  }
+
   /** `done` is called once, now or later; throws PxError for what is refused at once. */
   call(method: ThreadMethod, params: unknown, done: (result: unknown) => void): void {
     switch (method) {
