@@ -21,7 +21,13 @@ async function nextEngine(previousPid: number): Promise<number> {
 function load(device: string, seconds: number): Promise<string> {
   return sh('fio', [
     ...['--name=crash', `--filename=${device}`, '--rw=randrw', '--direct=1', '--bsrange=4k-128k'],
-    ...['--ioengine=libaio', '--iodepth=32', '--verify=crc32c', '--verify_fatal=1'],
+    ...[
+      '--ioengine=libaio',
+      '--iodepth=32',
+      '--verify=crc32c',
+      '--verify_state_save=0',
+      '--verify_fatal=1',
+    ],
     ...['--size=128m', '--time_based', `--runtime=${seconds}`, '--verify_backlog=256'],
     ...['--fdatasync=64', '--bs_unaligned=0', '--blockalign=4k'],
   ]);

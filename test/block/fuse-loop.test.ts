@@ -18,7 +18,13 @@ const sys = (device: string, file: string): string =>
 const verify = (file: string, extra: readonly string[] = []): Promise<string> =>
   sh('fio', [
     ...['--name=verify', `--filename=${file}`, '--rw=randwrite', '--direct=1'],
-    ...['--ioengine=libaio', '--iodepth=32', '--verify=crc32c', '--verify_fatal=1'],
+    ...[
+      '--ioengine=libaio',
+      '--iodepth=32',
+      '--verify=crc32c',
+      '--verify_state_save=0',
+      '--verify_fatal=1',
+    ],
     ...extra,
   ]);
 

@@ -79,7 +79,14 @@ test('nbdcopy in over several connections, out again, and qemu-img agree', async
 test('fio with verification at depth', async () => {
   await sh('fio', [
     ...['--name=nbd', '--ioengine=nbd', `--uri=${uri('second')}`, '--rw=randrw'],
-    ...['--bsrange=4k-1m', '--iodepth=32', '--verify=crc32c', '--verify_fatal=1', '--size=96m'],
+    ...[
+      '--bsrange=4k-1m',
+      '--iodepth=32',
+      '--verify=crc32c',
+      '--verify_state_save=0',
+      '--verify_fatal=1',
+      '--size=96m',
+    ],
   ]);
   expect((await bench.counts('second')).writes).toBeGreaterThan(10);
 });
@@ -138,7 +145,14 @@ test('the same over TCP, with more requests at once than there are slots', async
   const load = (name: string): Promise<string> =>
     sh('fio', [
       ...[`--name=${name}`, '--ioengine=nbd', `--uri=nbd://127.0.0.1:${port}/${name}`],
-      ...['--rw=randwrite', '--bs=4k', '--iodepth=200', '--verify=crc32c', '--size=32m'],
+      ...[
+        '--rw=randwrite',
+        '--bs=4k',
+        '--iodepth=200',
+        '--verify=crc32c',
+        '--verify_state_save=0',
+        '--size=32m',
+      ],
     ]);
   await Promise.all(['first', 'second', 'third'].map(load));
   expect((await bench.counts('third')).writes).toBeGreaterThan(1000);
