@@ -1,6 +1,7 @@
 import type { VolumeRecord } from '../src/kernel/volume-record.js';
 import { Coordinator } from '../src/dataplane/protocol/coordinator.js';
 import type { CoordinatorOptions } from '../src/dataplane/protocol/coordinator-types.js';
+import type { HelloReply } from '../src/dataplane/protocol/messages.js';
 import { OpKind, Status } from '../src/dataplane/protocol/ops.js';
 import type { CoordinatorHost, ReplicaPort } from '../src/dataplane/protocol/ports.js';
 import type { RecordChange } from '../src/dataplane/protocol/record-changes.js';
@@ -123,10 +124,16 @@ export class Attachment {
   /** Ports are made before the constructor has set `coordinator`. */
   private coordinatorEvents(): LinkOwner['events'] {
     return {
-      onHello: (link, reply) => this.coordinator.onHello(link, reply),
+      onHello: (link, reply) => {
+        this.process.node.env.trace(() => `e${this.epoch}: link ${link} ${describeHello(reply)}`);
+        this.coordinator.onHello(link, reply);
+      },
       onReply: (link, slot, status) => this.coordinator.onReply(link, slot, status),
       onControlReply: (link, tag, reply) => this.coordinator.onControlReply(link, tag, reply),
-      onLinkDown: (link, reason) => this.coordinator.onLinkDown(link, reason),
+      onLinkDown: (link, reason) => {
+        this.process.node.env.trace(() => `e${this.epoch}: link ${link} is down: ${reason}`);
+        this.coordinator.onLinkDown(link, reason);
+      },
       onRecord: (outcome) => this.coordinator.onRecord(outcome),
     };
   }
@@ -164,4 +171,12 @@ export class Attachment {
     this.checker.answer(op, status === Status.ok, content);
     done(status);
   }
+}
+
+function describeHello(reply: HelloReply): string {
+  if (!reply.ok) return `refuses: ${reply.code}: ${reply.message}`;
+  const { lossy, blank, ringIntact, ring, marks, leaseRemainingMs } = reply;
+  const flags = `${lossy ? 'lossy ' : ''}${blank ? 'blank ' : ''}${ringIntact ? '' : 'ring lost '}`;
+  const lease = leaseRemainingMs.toFixed(0);
+  return `welcomes: ${flags}ring [${ring.join()}] marks ${Buffer.from(marks).toString('hex')} lease ${lease}`;
 }

@@ -112,15 +112,7 @@ export class Checker {
     }
   }
 
-  recordChanged(record: VolumeRecord, before: VolumeRecord): void {
-    for (const replica of record.replicas) {
-      const old = before.replicas.find((candidate) => candidate.id === replica.id);
-      // The protocol declares it whole.
-      if (replica.state === 'in_sync' && old?.state !== 'in_sync') this.tainted.delete(replica.id);
-    }
-  }
-
-  /** A replica has durably noted that its content is whole. */
+  /** A replica has durably noted that its content is whole, or that a power cut took nothing. */
   admitted(replicaId: string): void {
     this.tainted.delete(replicaId);
   }

@@ -313,10 +313,9 @@ export class SimStore implements ReplicaStore {
     const work = this.disk.beginSaveMeta(meta);
     this.saveOrFail(ticket, {
       apply: () => {
-        const wasLossy = this.disk.meta.lossy || this.disk.meta.blank || this.disk.powerLost;
         work.apply();
         this.meta = this.disk.meta;
-        if (wasLossy && !meta.lossy && !meta.blank) this.env.admitted();
+        if (!meta.lossy && !meta.blank) this.env.admitted();
       },
     });
   }

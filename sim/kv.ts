@@ -29,7 +29,7 @@ export class SimKv {
     private readonly scheduler: Scheduler,
     private readonly random: Random,
     record: VolumeRecord,
-    private readonly onChange: (record: VolumeRecord, before: VolumeRecord) => void,
+    private readonly onChange: (record: VolumeRecord) => void,
   ) {
     this.parsed = record;
     this.value = JSON.stringify(record);
@@ -92,11 +92,10 @@ export class SimKv {
 
   private apply(revision: number, value: string): KvCasOutcome {
     if (revision !== this.revision) return 'conflict';
-    const before = this.parsed;
     this.revision++;
     this.value = value;
     this.parsed = JSON.parse(value) as VolumeRecord;
-    this.onChange(this.parsed, before);
+    this.onChange(this.parsed);
     return 'ok';
   }
 

@@ -65,9 +65,8 @@ export class Simulation {
       options.print === undefined ? () => undefined : (text: () => string) => this.print(text);
     trace(() => `plan ${JSON.stringify(plan)}`);
     this.network = new Network(scheduler, random);
-    this.kv = new SimKv(scheduler, random, newRecord(plan), (record, before) => {
+    this.kv = new SimKv(scheduler, random, newRecord(plan), (record) => {
       trace(() => `etcd: epoch ${record.epoch} on ${record.attachedOn || '-'}: ${states(record)}`);
-      this.checker.recordChanged(record, before);
       this.manager.hint(record);
     });
     const environment: NodeEnvironment = {
@@ -79,7 +78,6 @@ export class Simulation {
       faults,
       trace,
       admitted: (replicaId) => {
-        trace(() => `${replicaId} is admitted`);
         this.checker.admitted(replicaId);
       },
       volatileLost: (replicaId) => this.checker.volatileLost(replicaId),
