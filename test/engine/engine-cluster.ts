@@ -20,6 +20,7 @@ export interface EngineClusterOptions {
   readonly holder: boolean;
   readonly directory?: string;
   readonly ioThreads?: number;
+  readonly tls?: (node: number) => EngineConfig['tls'];
   /** Arguments of node for the engines, such as those of its profiler. */
   readonly nodeArguments?: readonly string[];
   readonly engineArguments?: readonly string[];
@@ -87,6 +88,7 @@ export class EngineCluster {
         resyncBytesPerSecond: 500e6,
         cleanIntervalMs: 30_000,
       },
+      tls: this.options.tls?.(node),
     };
     writeFileSync(join(runDir, 'engine.json'), JSON.stringify(config));
     const record = {

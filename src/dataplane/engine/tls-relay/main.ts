@@ -15,6 +15,7 @@ process.on('disconnect', () => process.exit(0));
 process.once('message', (settings: TlsRelaySettings) => {
   void new TlsRelay(settings, log).start().then(() => {
     const { host, port } = settings.dataAddress;
+    process.send?.('ready');
     log.info('the TLS relay serves', { address: `${host}:${port}` });
   });
 });

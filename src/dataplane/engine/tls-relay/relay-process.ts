@@ -1,10 +1,12 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '../../../platform/logger.js';
+import { delay } from '../../../platform/monotonic.js';
 import type { TlsRelaySettings } from './settings.js';
 
 const maxBackoffMs = 2_000;
 const shortLifeMs = 1_000;
+const startWaitMs = 3_000;
 
 /**
  * The engine's hold on its relay: a child, so that TLS takes no time from the
@@ -15,6 +17,8 @@ export class RelayProcess {
   private child: ChildProcess | undefined;
   private startedAt = 0;
   private shortLives = 0;
+  private ready: () => void = () => undefined;
+  private readonly whenReady = new Promise<void>((resolve) => (this.ready = resolve));
 
   constructor(
     private readonly mainFile: URL,
@@ -40,10 +44,19 @@ export class RelayProcess {
       // Only a child that never was has no exit to tell of.
       if (child.pid === undefined) end(error.message);
     });
+    child.once('message', () => this.ready());
     child.on('exit', (code, signal) => end(signal ?? code));
     child.send(this.settings, (error) => {
       if (error !== null) child.kill('SIGKILL');
     });
+  }
+
+  /**
+   * Links that begin before the relay listens try again later, which delays
+   * what the engine takes over; a relay that cannot start must not stop it.
+   */
+  async started(): Promise<void> {
+    await Promise.race([this.whenReady, delay(startWaitMs)]);
   }
 
   /** Other files: connections that are open end, and come back under the new ones. */
