@@ -81,17 +81,28 @@ describeOnCluster('space, snapshots, clones and growth', () => {
     const clone = await api.CloneVolume({ source_id_or_name: snapshot.id, name: 'clone' });
     const cloneDevice = await attach(cluster, clone.id, other);
     await mirror.verify(cloneDevice);
-    const onClone = mirror.startWriter(cluster, other, cloneDevice, 8);
+    const onlyClone = new Mirror(16 * miB, 96 * miB);
+    const onClone = onlyClone.startWriter(cluster, other, cloneDevice, 8);
     await onClone.progress(300);
     await onClone.stop();
-    await mirror.verify(cloneDevice);
+    await onlyClone.verify(cloneDevice);
     await busy.verify(volume.device);
     await expectEqual(cluster, other, clone.id, 3);
     await detachAndDelete(cluster, clone.id, other);
 
+    // What is written after the snapshot is gone with the restore.
+    const later = new Mirror(16 * miB, 112 * miB);
+    const written = later.startWriter(cluster, attachedOn, volume.device, 9);
+    await written.progress(300);
+    await written.stop();
     await api.DetachVolume({ id_or_name: volume.id });
     await api.RestoreSnapshot({ volume_id_or_name: volume.id, snapshot_id_or_name: snapshot.id });
+    const restored = await attach(cluster, volume.id, attachedOn);
+    await mirror.verify(restored);
+    await new Mirror(16 * miB, 112 * miB).verify(restored);
+    await healed(cluster, attachedOn, volume.id, 3);
     await expectEqual(cluster, attachedOn, volume.id, 3);
+    await api.DetachVolume({ id_or_name: volume.id });
     await api.DeleteVolume({ id_or_name: snapshot.id });
     await api.DeleteVolume({ id_or_name: volume.id });
   }, 240_000);
