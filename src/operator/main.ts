@@ -1,4 +1,6 @@
+#!/usr/bin/env node
 process.stderr.write(
-  'px-operator: the operator is not there yet; start px-node and px-csi as README.md says\n',
+  'px-operator: the operator is not part of this release; start px-node and px-csi as README.md says\n',
 );
-process.exitCode = 1;
+// EX_UNAVAILABLE of sysexits.h: nothing that a restart could mend.
+process.exitCode = 69;

@@ -140,6 +140,7 @@ describe('usage', () => {
     [['volume', 'create', 'a', '-r', 'two']],
     [['volume', 'create', 'a', '-s', 'big']],
     [['volume', 'create', 'a', '--fs', 'btrfs']],
+    [['volume', 'create', 'a', '--fs', 'xfs', '-s', '299M']],
     [['volume', 'create', 'a', '-b', '1024']],
     [['volume', 'create', 'a', '--io_priority', 'urgent']],
     [['volume', 'create', 'a', '--io_profile', 'db_remote']],
@@ -332,7 +333,7 @@ describe('commands', () => {
     check = { ...check, equal: false, differences: [difference] };
     const differs = await pxctl('v', 'check', 'vol1');
     expect(differs.code).toBe(6);
-    expect(differs.out).toMatch(/DIFFER at 1 places, 128 KiB .*\nOFFSET +LENGTH +n1 +n2\n/);
+    expect(differs.out).toMatch(/DIFFER at 1 place, 128 KiB .*\nOFFSET +LENGTH +n1 +n2\n/);
     expect(differs.out).toMatch(/\n65536 +131072 +aa +bb\n/);
     check = { equal: true, bytes_compared: gib, replicas_compared: ['r1'] };
     const partial = await pxctl('v', 'check', 'vol1');

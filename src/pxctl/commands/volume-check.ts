@@ -79,7 +79,7 @@ function checkText(volume: Volume__Output, result: CheckVolumeResponse__Output):
     ]),
   );
   return [
-    `Volume ${volume.name}: the replicas DIFFER at ${differences.length} places, ` +
+    `Volume ${volume.name}: the replicas DIFFER at ${differences.length} ${differences.length === 1 ? 'place' : 'places'}, ` +
       `${formatBytes(bytes)} (${compared})`,
     table,
   ].join('\n');

@@ -46,6 +46,9 @@ const laterFlags = [
   ['--sticky', 'sticky volumes'],
 ] as const;
 
+/** mkfs.xfs makes none on less, and would say so only at the first mount. */
+const leastXfsBytes = 300 * 1024 ** 2;
+
 export function addVolumeCreate(volume: Command, actions: Actions): void {
   const create = volume
     .command('create')
@@ -87,10 +90,15 @@ export function addVolumeCreate(volume: Command, actions: Actions): void {
 export function volumeSpec(flags: CreateFlags): VolumeSpec {
   const { group, fg } = flags;
   if (fg === true && group === undefined) throw usageError('--fg needs --group');
+  const sizeBytes = parseSizeBytes('--size', flags.size);
+  const fs = choice('--fs', flags.fs, ['ext4', 'xfs', 'none']);
+  if (fs === 'xfs' && sizeBytes < leastXfsBytes) {
+    throw usageError(`--size "${flags.size}" is too small for xfs, which needs 300M`);
+  }
   return {
-    size_bytes: String(parseSizeBytes('--size', flags.size)),
+    size_bytes: String(sizeBytes),
     replicas: integer('--repl', flags.repl, 1, 5),
-    fs: choice('--fs', flags.fs, ['ext4', 'xfs', 'none']),
+    fs,
     block_size_bytes: blockSize(flags.block_size),
     io_priority: priority(flags.io_priority),
     io_profile: choice('--io_profile', flags.io_profile, ['auto', 'none']),
