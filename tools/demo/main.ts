@@ -18,7 +18,7 @@ function say(text: string): void {
 
 function howToPlay(dir: string): string {
   const devcluster = `npm run -s devcluster --`;
-  const pxctl = `node dist/src/pxctl/main.js --socket ${dir}/n2/run/px-node.sock`;
+  const pxctl = `node dist/src/pxctl/main.js --endpoint unix://${dir}/n2/run/px-node.sock`;
   return [
     'The cluster keeps running:',
     `  ${devcluster} status --dir ${dir}`,
