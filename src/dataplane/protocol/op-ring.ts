@@ -10,7 +10,7 @@
  * The ring lets the next coordinator make only those ranges equal before it
  * serves; the lease tells it how long the previous one may still serve reads.
  */
-const headerLength = 8;
+const headerLength = 16;
 const entryLength = 4;
 
 /** The coordinator never has more mutations between "complete" and "newest". */
@@ -27,6 +27,7 @@ const Field = {
   leaseUntil: 5,
   olderLeaseUntil: 6,
   storeFailed: 7,
+  lost: 8,
 } as const;
 
 export class OpRing {
@@ -35,6 +36,12 @@ export class OpRing {
   /** Forgets everything; used when the memory was lost. */
   reset(): void {
     this.memory.fill(0);
+    this.memory[Field.lost] = 1;
+  }
+
+  /** Mutations that it does not tell of may not be complete everywhere; true until `adopt`. */
+  get lost(): boolean {
+    return this.memory[Field.lost] === 1;
   }
 
   /** A session of this epoch begins. Entries of earlier epochs stay until `adopt`. */
@@ -47,6 +54,7 @@ export class OpRing {
 
   /** Everything of earlier epochs has been made equal: only this epoch's entries count now. */
   adopt(): void {
+    this.memory[Field.lost] = 0;
     this.memory[Field.ringEpoch] = this.memory[Field.liveEpoch];
     this.memory[Field.ringCompleted] = this.memory[Field.liveCompleted];
   }

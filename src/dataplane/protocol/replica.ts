@@ -266,7 +266,7 @@ export class Replica {
       ok: true,
       lossy: this.meta.lossy && !this.faults.has('lossy_trusted'),
       blank: this.meta.blank,
-      ringIntact: this.deps.store.scratchIntact,
+      ringIntact: !this.ring.lost,
       ring: this.ring.ranges(),
       marks: this.deps.store.marks.slice(),
       leaseRemainingMs: Math.max(0, leaseEnd - now),
