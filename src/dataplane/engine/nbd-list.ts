@@ -30,8 +30,8 @@ export class NbdList {
 
   remove(volumeId: string): void {
     if (!Object.hasOwn(this.volumes, volumeId)) return;
-    const { [volumeId]: _, ...rest } = this.volumes;
-    this.write(rest);
+    const rest = Object.entries(this.volumes).filter(([id]) => id !== volumeId);
+    this.write(Object.fromEntries(rest));
   }
 
   private read(): NbdVolumes {
