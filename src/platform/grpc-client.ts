@@ -56,13 +56,19 @@ export const clientChannelOptions = {
   'grpc.max_receive_message_length': 64 * 1024 * 1024,
 } as const;
 
+/** An address must not be the server's name in TLS (RFC 6066), and nodes have no other. */
+const tlsChannelOptions = {
+  ...clientChannelOptions,
+  'grpc.ssl_target_name_override': 'px-node',
+} as const;
+
 /** Connects to a px-node: `unix:///run/px/px-node.sock` or `host:port`. Connects lazily. */
 export function connectNode(address: string, options: ConnectOptions): NodeApi {
   const loaded = loadProto(options.protoDir, 'px.proto') as unknown as ProtoGrpcType;
   const client = new loaded.px.v1.Node(
     grpcTarget(address),
     options.credentials ?? credentials.createInsecure(),
-    clientChannelOptions,
+    options.credentials === undefined ? clientChannelOptions : tlsChannelOptions,
   );
   const methods = unaryClient<NodeDefinition>(
     client,

@@ -44,6 +44,8 @@ describe('parseConfig', () => {
     [{ ...minimal, startPort: 0 }, /startPort: /],
     [{ ...minimal, kvdbMembers: ['a', 'b'] }, /kvdbMembers: must be one address or three/],
     [{ ...minimal, timing: { leaseMs: 1000 } }, /timing\.leaseMs: must be at least twice/],
+    [{ ...minimal, tls: { certFile: '/a', keyFile: '/b' } }, /tls\.caFile: /],
+    [{ ...minimal, tls: { certFile: 'a', keyFile: '/b', caFile: '/c' } }, /tls\.certFile: must be/],
     [{ ...minimal, unknown: 1 }, /unknown: is not a known field/],
   ])('names the field that is wrong: %j', (config, message) => {
     expect(() => parse(config)).toThrow(message);

@@ -48,6 +48,11 @@ const timing = z
 
 const port = z.int().min(1).max(65_535);
 
+const absolutePath = z.string().startsWith('/', 'must be an absolute path');
+
+/** Between nodes: see docs/how-to/tls.md. */
+const tls = z.strictObject({ certFile: absolutePath, keyFile: absolutePath, caFile: absolutePath });
+
 const schema = z
   .strictObject({
     clusterid: z.string().regex(/^[A-Za-z0-9._-]{1,63}$/, 'must be letters, digits, ".", "_", "-"'),
@@ -77,6 +82,7 @@ const schema = z
     startPort: port.max(65_515).default(9001),
     ioThreads: z.int().min(1).max(64).optional(),
     timing,
+    tls: tls.optional(),
     logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
     logFormat: z.enum(['json', 'human']).default('json'),
   })

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { PxError } from '../../kernel/errors.js';
 import { connectNode } from '../../platform/grpc-client.js';
+import { mutualTls, type MutualTls } from '../../platform/grpc-credentials.js';
 import { startGrpcServer, type RunningServer } from '../../platform/grpc-server.js';
 import type { Logger } from '../../platform/logger.js';
 import { delay, monotonicMs } from '../../platform/monotonic.js';
 import { loadProto } from '../../platform/proto.js';
 import type { RunCommand } from '../../platform/run-command.js';
+import { readTlsFiles } from '../../platform/tls-files.js';
 import type { ProtoGrpcType } from '../../gen/px.js';
 import { ClusterView } from '../cluster/cluster-view.js';
 import { openIdentity } from '../cluster/node-identity.js';
@@ -71,6 +73,8 @@ export class Daemon {
 
   async start(): Promise<void> {
     const { config, logger, protoDir } = this.deps;
+    // Before anything is begun: a file that is missing must not show as nodes that are away.
+    const tls = config.tls === undefined ? undefined : mutualTls(readTlsFiles(config.tls));
     mkdirSync(config.runDir, { recursive: true });
     const identity = openIdentity(config.dataDir, config.clusterid);
     const { self, dataHost, mgmtHost } = this.describeSelf(identity.nodeId);
@@ -92,7 +96,7 @@ export class Daemon {
       engine,
     );
     const peers = new Peers(view, (address) =>
-      connectNode(address, { timeoutMs: peerTimeoutMs, protoDir }),
+      connectNode(address, { timeoutMs: peerTimeoutMs, protoDir, credentials: tls?.client }),
     );
     const context: NodeContext = {
       ...{ self, config, kvdb, keys, view, registry, engine, pools, peers, logger },
@@ -102,7 +106,7 @@ export class Daemon {
       health: new NodeHealth(),
     };
     this.context = context;
-    await this.serve(context, mgmtHost);
+    await this.serve(context, mgmtHost, tls);
     this.startBackground(context, joined);
     logger.info('px-node serves', { nodeId: self.id, name: self.name, address: self.mgmtAddress });
   }
@@ -239,7 +243,11 @@ export class Daemon {
     }
   }
 
-  private async serve(context: NodeContext, mgmtHost: string): Promise<void> {
+  private async serve(
+    context: NodeContext,
+    mgmtHost: string,
+    tls: MutualTls | undefined,
+  ): Promise<void> {
     const { config, protoDir } = this.deps;
     const ports = portsOf(config.startPort);
     const loaded = loadProto(protoDir, 'px.proto') as unknown as ProtoGrpcType;
@@ -248,6 +256,7 @@ export class Daemon {
     this.server = await startGrpcServer({
       services: [nodeService(definition, context, isPublished)],
       listen: [`unix://${join(config.runDir, 'px-node.sock')}`, hostPort(mgmtHost, ports.mgmt)],
+      credentials: tls?.server,
     });
     writePidFile(config.runDir);
     this.metrics = await startMetrics(context, mgmtHost, ports.metrics);

@@ -35,6 +35,7 @@ export function engineConfig(
     pools: pools.enginePools(),
     ioThreads: config.ioThreads ?? Math.min(maxIoThreads, availableParallelism()),
     timing: config.timing,
+    tls: config.tls,
   };
 }
 

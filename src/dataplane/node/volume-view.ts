@@ -58,7 +58,11 @@ function healthOf(
   );
   const reasons = [
     ...away.map((replica) => `node ${nameOf(replica.nodeId)} is down`),
-    ...out.map((replica) => `the replica on ${nameOf(replica.nodeId)} is not in sync`),
+    ...out.map((replica) => {
+      const why = attached?.replicas.find(({ replicaId }) => replicaId === replica.id)?.reason;
+      const text = `the replica on ${nameOf(replica.nodeId)} is not in sync`;
+      return why === undefined || why === '' ? text : `${text} (${why})`;
+    }),
     ...(attached === undefined || attached.reason === '' ? [] : [attached.reason]),
   ];
   if (away.length + out.length > 0) return { status: 'degraded', reason: reasons.join('; ') };
