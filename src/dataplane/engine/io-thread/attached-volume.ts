@@ -13,7 +13,7 @@ import type {
 } from '../../protocol/ports.js';
 import type { RecordChange } from '../../protocol/record-changes.js';
 import type { AttachedVolumeStatus, EngineTiming } from '../api.js';
-import type { CoordinatorTimers, Timed } from './coordinator-timers.js';
+import type { TimerEntry, Timed } from './coordinator-timers.js';
 import type { FromThread } from './messages.js';
 import type { IoThreadContext } from './context.js';
 
@@ -62,7 +62,7 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
   private open: OpenFrontend | undefined;
   private started = false;
   private telling = false;
-  private readonly timers: CoordinatorTimers;
+  private readonly timer: TimerEntry;
 
   constructor(
     private readonly context: IoThreadContext,
@@ -74,7 +74,7 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
     this.token = token;
     this.record = record;
     this.sizeBytes = record.sizeBytes;
-    this.timers = context.timers;
+    this.timer = context.timers.add(this);
     this.coordinator = new Coordinator({
       clusterId: context.clusterId,
       volumeId: record.id,
@@ -90,13 +90,12 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
   }
 
   begin(): void {
-    this.timers.add(this);
     this.coordinator.start(this.record);
   }
 
   /** From a frontend. */
   submit(slot: number): void {
-    this.timers.touch(this);
+    this.timer.stale = true;
     this.coordinator.submit(slot);
   }
 
@@ -125,12 +124,12 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
 
   onOutcome(outcome: RecordOutcome): void {
     if (outcome.record !== undefined) this.record = outcome.record;
-    this.timers.touch(this);
+    this.timer.stale = true;
     this.coordinator.onRecord(outcome);
   }
 
   onRecordHint(record: VolumeRecord): void {
-    this.timers.touch(this);
+    this.timer.stale = true;
     this.coordinator.onRecordChanged(record);
   }
 
@@ -183,9 +182,9 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
   /** Gives the epoch back; nothing of the volume is at work when `done` is called. */
   end(force: boolean, done: () => void): void {
     this.closeFrontend();
-    this.timers.touch(this);
+    this.timer.stale = true;
     this.coordinator.detach(force, () => {
-      this.timers.remove(this);
+      this.context.timers.remove(this.timer);
       done();
     });
   }
@@ -195,7 +194,7 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
     replicas: ReadonlyMap<string, string>,
     done: (status: number, copied: readonly string[]) => void,
   ): void {
-    this.timers.touch(this);
+    this.timer.stale = true;
     this.coordinator.copyTo(targetVolumeId, replicas, done);
   }
 
@@ -203,12 +202,12 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
     if (this.open !== undefined) {
       throw new PxError('failed_precondition', 'a volume is restored while it has no frontend');
     }
-    this.timers.touch(this);
+    this.timer.stale = true;
     this.coordinator.restoreFrom(sourceVolumeId, done);
   }
 
   resize(sizeBytes: number, done: (status: number) => void): void {
-    this.timers.touch(this);
+    this.timer.stale = true;
     this.coordinator.resize(sizeBytes, (status) => {
       if (status === Status.ok) {
         this.sizeBytes = sizeBytes;
@@ -219,7 +218,7 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
   }
 
   check(done: (result: CheckResult) => void): void {
-    this.timers.touch(this);
+    this.timer.stale = true;
     this.coordinator.check(done);
   }
 
@@ -255,22 +254,22 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
 
   /** Links report to the coordinator through here, so that its deadline is looked at again. */
   private linkFactory(): LinkFactory {
-    const { timers } = this;
+    const { timer } = this;
     const events: CoordinatorEvents = {
       onHello: (link, reply) => {
-        timers.touch(this);
+        timer.stale = true;
         this.coordinator.onHello(link, reply);
       },
       onReply: (link, slot, status) => {
-        timers.touch(this);
+        timer.stale = true;
         this.coordinator.onReply(link, slot, status);
       },
       onControlReply: (link, tag, reply) => {
-        timers.touch(this);
+        timer.stale = true;
         this.coordinator.onControlReply(link, tag, reply);
       },
       onLinkDown: (link, reason) => {
-        timers.touch(this);
+        timer.stale = true;
         this.coordinator.onLinkDown(link, reason);
       },
       onRecord: (outcome) => this.onOutcome(outcome),

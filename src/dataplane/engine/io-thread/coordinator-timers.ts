@@ -7,60 +7,58 @@ export interface Timed {
   tick(now: number): void;
 }
 
+/** One coordinator's place among the timers. */
+export class TimerEntry {
+  deadline = -Infinity;
+  /** Something happened that may have brought the deadline forward. */
+  stale = true;
+
+  constructor(readonly timed: Timed) {}
+}
+
 /**
  * The deadlines of all coordinators of a thread as one timer of its loop.
  *
- * A deadline is computed afresh only when something happened to its volume, so
- * that idle volumes cost a busy one nothing but a comparison each.
+ * A deadline is computed afresh only when something happened to its volume
+ * (`TimerEntry.stale`), so that idle volumes cost a busy one nothing but a
+ * comparison each.
  */
 export class CoordinatorTimers implements LoopTimer {
-  private readonly timed: Timed[] = [];
-  private readonly deadlines: number[] = [];
-  private readonly stale: boolean[] = [];
+  private entries: readonly TimerEntry[] = [];
 
   constructor(private readonly clock: MachineClock) {}
 
-  add(timed: Timed): void {
-    this.timed.push(timed);
-    this.deadlines.push(0);
-    this.stale.push(true);
+  add(timed: Timed): TimerEntry {
+    const entry = new TimerEntry(timed);
+    this.entries = [...this.entries, entry];
+    return entry;
   }
 
-  remove(timed: Timed): void {
-    const index = this.timed.indexOf(timed);
-    if (index < 0) return;
-    for (const list of [this.timed, this.deadlines, this.stale]) list.splice(index, 1);
-  }
-
-  /** Something happened that may have brought the deadline forward. */
-  touch(timed: Timed): void {
-    const { length } = this.timed;
-    for (let index = 0; index < length; index++) {
-      if (this.timed[index] === timed) {
-        this.stale[index] = true;
-        return;
-      }
-    }
+  remove(entry: TimerEntry): void {
+    this.entries = this.entries.filter((other) => other !== entry);
   }
 
   nextDeadline(): number {
+    const { entries } = this;
     let next = Infinity;
-    for (let index = 0; index < this.timed.length; index++) {
-      if (this.stale[index]) {
-        this.stale[index] = false;
-        this.deadlines[index] = this.timed[index].nextDeadline();
+    for (let index = 0; index < entries.length; index++) {
+      const entry = entries[index];
+      if (entry.stale) {
+        entry.stale = false;
+        entry.deadline = entry.timed.nextDeadline();
       }
-      if (this.deadlines[index] < next) next = this.deadlines[index];
+      if (entry.deadline < next) next = entry.deadline;
     }
     return next - this.clock.offsetMs;
   }
 
   tick(): void {
     const now = this.clock.now();
-    for (const [index, timed] of [...this.timed].entries()) {
-      if (!this.stale[index] && this.deadlines[index] > now) continue;
-      this.touch(timed);
-      timed.tick(now);
+    // The list is replaced, never changed in place: a coordinator may end in its tick.
+    for (const entry of this.entries) {
+      if (!entry.stale && entry.deadline > now) continue;
+      entry.stale = true;
+      entry.timed.tick(now);
     }
   }
 }
