@@ -44,6 +44,8 @@ export class Checker {
   private readonly tainted = new Map<string, number>();
   /** A living coordinator's acknowledged writes are gone: its next flush must not say that all is well. */
   private owedFlushError: { epoch: number; lostSince: number } | undefined;
+  /** The present taints have been accounted for. */
+  private lossDeclared = false;
   private lastFlushFailure: ClientOp | undefined;
   acknowledged = 0;
   readsChecked = 0;
@@ -114,15 +116,30 @@ export class Checker {
 
   /** A replica has durably noted that its content is whole, or that a power cut took nothing. */
   admitted(replicaId: string): void {
-    this.tainted.delete(replicaId);
+    if (this.tainted.delete(replicaId)) this.lossDeclared = false;
   }
 
   /** A replica's machine lost power, or its disk lost pages that it could not write. */
   volatileLost(replicaId: string): void {
-    const now = this.moment();
-    this.tainted.set(replicaId, now);
+    this.tainted.set(replicaId, this.moment());
+    if (this.inSyncIds().includes(replicaId)) this.lossIfAllTainted();
+  }
+
+  /**
+   * Nobody is there to notice: a replica was taken out just when those that stay
+   * had lost power, and the coordinator ended before it could take the replica
+   * back (`Membership.removed`). Etcd then names only replicas that lost their
+   * caches, and no protocol that decides by a compare-and-set can tell.
+   */
+  orphaned(): void {
+    if (!this.lossDeclared) this.lossIfAllTainted();
+  }
+
+  private lossIfAllTainted(): void {
     const inSync = this.inSyncIds();
-    if (!inSync.includes(replicaId) || !inSync.every((id) => this.tainted.has(id))) return;
+    if (!inSync.every((id) => this.tainted.has(id))) return;
+    const now = this.moment();
+    this.lossDeclared = true;
     this.totalLosses++;
     this.trace(() => `total loss of volatile caches: ${inSync.join(',')}`);
     this.noteLoss();
@@ -243,7 +260,7 @@ export class Checker {
     if (this.tainted.size === 0) return;
     for (const id of this.inSyncIds()) {
       const lostAt = this.tainted.get(id);
-      if (lostAt !== undefined && lostAt < invoke) this.tainted.delete(id);
+      if (lostAt !== undefined && lostAt < invoke) this.admitted(id);
     }
   }
 

@@ -24,6 +24,7 @@ export interface NodeEnvironment {
   readonly trace: (text: () => string) => void;
   admitted(replicaId: string): void;
   volatileLost(replicaId: string): void;
+  processEnded(): void;
 }
 
 const slotCount = 160;
@@ -82,6 +83,7 @@ export class SimNode {
     this.process = null;
     for (const disk of this.disks.values()) disk.crashProcess();
     this.env.network.processDied(this.index);
+    this.env.processEnded();
   }
 
   cutPower(lossChance: number): void {
@@ -92,6 +94,7 @@ export class SimNode {
     this.poweredOn = false;
     for (const disk of this.disks.values()) disk.cutPower(lossChance);
     if (this.replicaId !== null) this.env.volatileLost(this.replicaId);
+    this.env.processEnded();
   }
 
   /** A new, empty replica takes the place of the one here. */

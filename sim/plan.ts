@@ -46,6 +46,8 @@ export interface Plan {
   /** Chance that a node doesn't hear of a change of the record. */
   readonly watchLossChance: number;
   readonly cleanIntervalMs: number;
+  /** Chance that trouble comes just when the record has changed, or on the heels of other trouble. */
+  readonly momentChance: number;
   /** How likely a power cut loses an unsynced sector. */
   readonly lossChance: number;
   readonly finalPowerCut: boolean;
@@ -54,8 +56,8 @@ export interface Plan {
 
 export function drawPlan(random: Random): Plan {
   const replicas = random.pick([1, 2, 2, 2, 3, 3, 3, 3]);
-  const intensity = random.pick([0.15, 0.3, 0.3, 0.5]);
-  const activeMs = random.between(800, 3500);
+  const intensity = random.pick([0.15, 0.3, 0.3, 0.5, 0.7]);
+  const activeMs = random.between(800, 5000);
   const troubles = troubleKinds
     .filter(() => random.chance(intensity))
     .map((kind) => ({ kind, meanGapMs: random.between(0.15, 1.2) * activeMs }));
@@ -64,8 +66,8 @@ export function drawPlan(random: Random): Plan {
     nodes: replicas + (random.chance(0.4) || replicas === 1 ? 1 : 0),
     sectors: random.pick([16, 32, 32, 48]),
     activeMs,
-    opBudget: 40 + random.int(220),
-    clients: 1 + random.int(8),
+    opBudget: 40 + random.int(random.pick([200, 200, 500])),
+    clients: 1 + random.int(random.pick([8, 16])),
     weights: {
       read: random.between(0.5, 4),
       write: random.between(1, 4),
@@ -75,7 +77,8 @@ export function drawPlan(random: Random): Plan {
     hotChance: random.pick([0, 0.3, 0.7]),
     troubles,
     watchLossChance: random.pick([0, 0.3, 1]),
-    cleanIntervalMs: random.between(100, 1500),
+    cleanIntervalMs: random.pick([30, 100, 300, 1500]),
+    momentChance: random.pick([0, 0.1, 0.4]),
     lossChance: random.pick([0.5, 1, 1]),
     finalPowerCut: random.chance(0.3),
     preferSameNode: random.pick([0, 0.5, 0.9]),

@@ -67,7 +67,9 @@ export class Simulation {
     this.network = new Network(scheduler, random);
     this.kv = new SimKv(scheduler, random, newRecord(plan), (record) => {
       trace(() => `etcd: epoch ${record.epoch} on ${record.attachedOn || '-'}: ${states(record)}`);
+      this.noticeOrphan();
       this.manager.hint(record);
+      this.troubles.delicateMoment();
     });
     const environment: NodeEnvironment = {
       scheduler,
@@ -81,6 +83,7 @@ export class Simulation {
         this.checker.admitted(replicaId);
       },
       volatileLost: (replicaId) => this.checker.volatileLost(replicaId),
+      processEnded: () => this.noticeOrphan(),
     };
     const nodeOf = (id: string) => this.nodes.find((node) => node.replicaId === id);
     this.checker = new Checker(
@@ -164,6 +167,14 @@ export class Simulation {
       node.syncFailed = false;
       node.crashProcess();
       node.startProcess();
+    }
+  }
+
+  private noticeOrphan(): void {
+    const { epoch } = this.kv.record;
+    const { attachments } = this.manager;
+    if (!attachments.some((each) => each.epoch === epoch && each.alive && each.process.alive)) {
+      this.checker.orphaned();
     }
   }
 

@@ -48,7 +48,19 @@ export class Troubles {
     scheduler.after(random.exponential(meanGapMs), () => {
       if (this.stopped) return;
       this.make(kind);
+      this.delicateMoment();
       this.arm(kind, meanGapMs);
+    });
+  }
+
+  /** Something has just happened: the protocol is likely in the middle of a change. */
+  delicateMoment(): void {
+    const { scheduler, random, plan } = this.deps;
+    const { troubles, momentChance } = plan;
+    if (this.stopped || troubles.length === 0 || !random.chance(momentChance)) return;
+    const { kind } = random.pick(troubles);
+    scheduler.after(random.exponential(random.pick([1, 10, 100])), () => {
+      if (!this.stopped) this.make(kind);
     });
   }
 
