@@ -10,7 +10,13 @@ function fio(devicePath: string, ...args: string[]): Promise<unknown> {
   return runCommand(
     'fio',
     ['--name=t', '--ioengine=libaio', '--direct=1', `--filename=${devicePath}`, '--bs=4k']
-      .concat(['--rw=randwrite', '--size=128m', '--iodepth=32', '--verify=crc32c'])
+      .concat([
+        '--rw=randwrite',
+        '--size=128m',
+        '--iodepth=32',
+        '--verify=crc32c',
+        '--verify_state_save=0',
+      ])
       .concat(['--verify_fatal=1', '--randseed=7', ...args]),
     { timeoutMs: 120_000 },
   );

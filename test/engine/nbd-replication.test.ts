@@ -9,7 +9,13 @@ function fio(uri: string, ...args: string[]): Promise<unknown> {
   return runCommand(
     'fio',
     ['--name=t', '--ioengine=nbd', `--uri=${uri}`, '--rw=randwrite', '--bs=4k', '--size=128m']
-      .concat(['--iodepth=32', '--verify=crc32c', '--verify_fatal=1', '--randseed=7'])
+      .concat([
+        '--iodepth=32',
+        '--verify=crc32c',
+        '--verify_state_save=0',
+        '--verify_fatal=1',
+        '--randseed=7',
+      ])
       .concat(args),
     { timeoutMs: 100_000 },
   );
