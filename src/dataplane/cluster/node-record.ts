@@ -53,7 +53,6 @@ const nodeSchema = z.object({
 
 export type NodeRecord = z.infer<typeof nodeSchema>;
 export type NodePool = z.infer<typeof poolSchema>;
-export type NodeDrive = z.infer<typeof driveSchema>;
 
 /** Undefined for a value that no version of ours wrote: it must not stop the rest. */
 export function parseNodeRecord(value: string): NodeRecord | undefined {

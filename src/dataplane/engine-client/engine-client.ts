@@ -25,6 +25,7 @@ const timeoutsMs: Readonly<Record<keyof EngineMethods, number>> = {
   'replica.list': 5_000,
   'volume.attach': 75_000,
   'volume.detach': 60_000,
+  'volume.list': 5_000,
   'volume.status': 5_000,
   'volume.copy': 600_000,
   'volume.restore': 600_000,

@@ -75,6 +75,8 @@ export interface EngineMethods {
   };
   /** Drains, flushes, takes the device down, gives the epoch back. */
   'volume.detach': { params: { volumeId: string; force: boolean }; result: Record<string, never> };
+  /** Every volume that is attached here; unlike `engine.status` it looks at no disk. */
+  'volume.list': { params: Record<string, never>; result: readonly AttachedVolumeStatus[] };
   'volume.status': { params: { volumeId: string }; result: AttachedVolumeStatus };
   /** At one moment, copies every in-sync replica to that of the target volume on the same node. */
   'volume.copy': {

@@ -264,6 +264,7 @@ export class Engine {
       'volume.attach': (params: P<'volume.attach'>) => attachments.attach(params),
       'volume.detach': ({ volumeId, force }: P<'volume.detach'>) =>
         attachments.detach(volumeId, force),
+      'volume.list': () => attachments.statuses(),
       'volume.status': ({ volumeId }: P<'volume.status'>) => attachments.status(volumeId),
       'volume.copy': (params: P<'volume.copy'>) =>
         this.thread(params.volumeId).call('volume.copy', params),

@@ -10,6 +10,7 @@ import type { InternalAttach } from './internal-attach.js';
 import type { KeyedLocks } from './keyed-locks.js';
 import type { NodeHealth } from './node-health.js';
 import type { Peers } from './peers.js';
+import type { ReplicaUsage } from './replica-usage.js';
 
 /** What this node is called and where it is. */
 export interface NodeSelf {
@@ -36,6 +37,7 @@ export interface NodeContext {
   readonly locks: KeyedLocks;
   readonly internal: InternalAttach;
   readonly health: NodeHealth;
+  readonly usage: ReplicaUsage;
   readonly logger: Logger;
 }
 

@@ -39,6 +39,7 @@ import { nodeService } from './node-service.js';
 import { Peers } from './peers.js';
 import { processLives, startTimeOf } from './process-table.js';
 import { Publisher } from './publisher.js';
+import { ReplicaUsage } from './replica-usage.js';
 import { Reconciler } from './reconcile.js';
 
 export interface DaemonDeps {
@@ -104,6 +105,7 @@ export class Daemon {
       locks: new KeyedLocks(),
       internal: new InternalAttach({ nodeId: self.id, engine, kvdb, keys, registry, logger }),
       health: new NodeHealth(),
+      usage: new ReplicaUsage(engine),
     };
     this.context = context;
     await this.serve(context, mgmtHost, tls);

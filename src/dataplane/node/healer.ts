@@ -13,6 +13,8 @@ const tickMs = 2_000;
 /** A pod that moves detaches and attaches within seconds: its attach heals as well. */
 const restMs = 5_000;
 const stuckMs = 60_000;
+/** Attaches that no key tells of are rare: a daemon was killed in the middle of a step. */
+const lookMs = 30_000;
 const pauseAfterStuckMs = 120_000;
 /** Resyncs share the disks with the users' I/O. */
 const maxAtOnce = 2;
@@ -27,6 +29,7 @@ export class Healer {
   /** Since when a volume could be healed, or until when it is left alone. */
   private readonly waiting = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
+  private nextLookMs = 0;
   private closed = false;
 
   constructor(private readonly context: NodeContext) {}
@@ -77,8 +80,9 @@ export class Healer {
       if (this.context.locks.isHeld(volumeId)) continue;
       this.active.set(volumeId, { progress: '', movedAtMs: monotonicMs() });
     }
-    const engine = await this.context.engine.call('engine.status', {});
-    for (const { volumeId, frontend } of engine.volumes) {
+    if (monotonicMs() < this.nextLookMs) return;
+    this.nextLookMs = monotonicMs() + lookMs;
+    for (const { volumeId, frontend } of await this.context.engine.call('volume.list', {})) {
       if (frontend !== 'none' || this.active.has(volumeId)) continue;
       if (this.context.locks.isHeld(volumeId)) continue;
       this.active.set(volumeId, { progress: '', movedAtMs: monotonicMs() });

@@ -25,8 +25,12 @@ export class InternalAttach {
 
   /** The volume as the engine of this node coordinates it; undefined when it doesn't. */
   async current(volumeId: string): Promise<AttachedVolumeStatus | undefined> {
-    const status = await this.deps.engine.call('engine.status', {});
-    return status.volumes.find((volume) => volume.volumeId === volumeId);
+    try {
+      return await this.deps.engine.call('volume.status', { volumeId });
+    } catch (error) {
+      if (error instanceof PxError && error.code === 'not_found') return undefined;
+      throw error;
+    }
   }
 
   async begin(volumeId: string): Promise<void> {

@@ -119,16 +119,15 @@ async function collect(context: NodeContext, gauges: Gauges): Promise<void> {
 /** Each volume is told by one node: where it is attached, else the holder of its first replica. */
 async function collectVolumes(context: NodeContext, gauges: Gauges): Promise<void> {
   const state = context.view.cached();
-  const engine = await context.engine.call('engine.status', {}).catch(() => undefined);
-  gauges.nodeReplicas.set(engine?.replicas.length ?? 0);
-  gauges.nodeAttached.set(
-    engine?.volumes.filter((volume) => volume.frontend !== 'none').length ?? 0,
-  );
+  const volumes = await context.engine.call('volume.list', {}).catch(() => []);
+  const replicas = [...state.volumes.values()].flatMap((record) => record.replicas);
+  gauges.nodeReplicas.set(replicas.filter(({ nodeId }) => nodeId === context.self.id).length);
+  gauges.nodeAttached.set(volumes.filter((volume) => volume.frontend !== 'none').length);
   gauges.clusterVolumes.reset();
   // A volume that moved or was deleted must not be reported for ever.
   for (const [name, gauge] of Object.entries(gauges)) if (name.startsWith('volume')) gauge.reset();
   for (const record of state.volumes.values()) {
-    const attached = engine?.volumes.find((volume) => volume.volumeId === record.id);
+    const attached = volumes.find((volume) => volume.volumeId === record.id);
     const viewed = viewVolume(record, state, attached);
     gauges.clusterVolumes.inc({ status: String(viewed.status) });
     const owner = record.attachedOn === '' ? record.replicas[0]?.nodeId : record.attachedOn;

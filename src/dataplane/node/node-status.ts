@@ -28,9 +28,11 @@ export async function ownStatus(context: NodeContext, published = true): Promise
 /** What this node tells the others of itself. */
 export async function ownRecord(context: NodeContext): Promise<NodeRecord> {
   const { self, config, pools } = context;
-  const status = await context.engine.call('engine.status', {}, 3_000).catch(() => undefined);
+  const engineGone = await context.engine.call('volume.list', {}, 3_000).then(
+    () => false,
+    () => true,
+  );
   const critical = context.health.alerts().find((alert) => alert.severity === 'critical');
-  const engineGone = status === undefined;
   const problem = engineGone ? 'the engine does not answer' : (critical?.message ?? '');
   return {
     id: self.id,
@@ -55,9 +57,7 @@ export async function ownRecord(context: NodeContext): Promise<NodeRecord> {
       availableBytes: pool.availableBytes,
     })),
     drives: pools.drives.map((drive) => ({ ...drive })),
-    replicaUsage: Object.fromEntries(
-      (status?.replicas ?? []).map(({ volumeId, usedBytes }) => [volumeId, usedBytes]),
-    ),
+    replicaUsage: context.usage.latest(),
     updatedAt: new Date().toISOString(),
   };
 }

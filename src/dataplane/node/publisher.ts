@@ -30,6 +30,9 @@ export class Publisher {
   async publishNow(): Promise<void> {
     this.context.pools.refresh();
     this.context.health.set('pools', poolProblems(this.context.pools));
+    await this.context.usage.refresh().catch((error: unknown) => {
+      this.context.logger.debug('the replicas could not be counted', { error });
+    });
     const record = await ownRecord(this.context);
     const shape = JSON.stringify({
       ...record,

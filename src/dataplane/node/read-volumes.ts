@@ -54,8 +54,8 @@ function find(state: ClusterState, idOrName: string): VolumeRecord | undefined {
 
 async function localStatus(context: NodeContext): Promise<Map<string, AttachedVolumeStatus>> {
   try {
-    const status = await context.engine.call('engine.status', {});
-    return new Map(status.volumes.map((volume) => [volume.volumeId, volume]));
+    const volumes = await context.engine.call('volume.list', {});
+    return new Map(volumes.map((volume) => [volume.volumeId, volume]));
   } catch {
     return new Map();
   }

@@ -72,8 +72,8 @@ function readPid(runDir: string): { pid: number; startTime: string } | undefined
 
 async function detachAll({ config, force, logger }: StopDeps): Promise<void> {
   const engine = createEngineClient(config.runDir);
-  const status = await engine.call('engine.status', {}).catch(() => undefined);
-  for (const { volumeId } of status?.volumes ?? []) {
+  const volumes = await engine.call('volume.list', {}).catch(() => []);
+  for (const { volumeId } of volumes) {
     logger.info('detaching', { volume: volumeId });
     await engine.call('volume.detach', { volumeId, force });
   }
