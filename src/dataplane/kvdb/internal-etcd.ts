@@ -167,11 +167,13 @@ function etcdArguments(options: InternalEtcdOptions, directory: string): string[
   const host = bracketed(options.host);
   const peer = (member: string) => `http://${bracketed(member)}:${options.peerPort}`;
   const client = `http://${host}:${options.clientPort}`;
+  // For etcdctl on the node. Members that share one machine's loopback can't all have it.
   const local = `http://127.0.0.1:${options.clientPort}`;
+  const isLoopback = options.host.startsWith('127.');
   return [
     `--name=${nameOf(options.host)}`,
     `--data-dir=${directory}`,
-    `--listen-client-urls=${client === local ? client : `${client},${local}`}`,
+    `--listen-client-urls=${isLoopback ? client : `${client},${local}`}`,
     `--advertise-client-urls=${client}`,
     `--listen-peer-urls=${peer(options.host)}`,
     `--initial-advertise-peer-urls=${peer(options.host)}`,

@@ -19,10 +19,22 @@ export interface TestEtcd {
   dispose(): Promise<void>;
 }
 
-export async function startTestEtcd(extraArguments: readonly string[] = []): Promise<TestEtcd> {
+export interface TestEtcdTls {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** With `tls` it takes only clients whose certificate the authority signed. */
+export async function startTestEtcd(
+  extraArguments: readonly string[] = [],
+  tls?: TestEtcdTls,
+): Promise<TestEtcd> {
   const directory = mkdtempSync(join(tmpdir(), 'px-etcd-'));
   const [clientPort, peerPort] = [await freePort(), await freePort()];
-  const endpoint = `http://127.0.0.1:${clientPort}`;
+  const scheme = tls === undefined ? 'http' : 'https';
+  const endpoint = `${scheme}://127.0.0.1:${clientPort}`;
+  const metrics = `http://127.0.0.1:${await freePort()}`;
   const peer = `http://127.0.0.1:${peerPort}`;
   let child: ChildProcess;
 
@@ -37,12 +49,21 @@ export async function startTestEtcd(extraArguments: readonly string[] = []): Pro
         `--listen-peer-urls=${peer}`,
         `--initial-advertise-peer-urls=${peer}`,
         `--initial-cluster=test=${peer}`,
+        `--listen-metrics-urls=${metrics}`,
         '--log-level=error',
+        ...(tls === undefined
+          ? []
+          : [
+              '--client-cert-auth',
+              `--trusted-ca-file=${tls.caFile}`,
+              `--cert-file=${tls.certFile}`,
+              `--key-file=${tls.keyFile}`,
+            ]),
         ...extraArguments,
       ],
       { stdio: 'ignore' },
     );
-    await answers(endpoint);
+    await answers(metrics);
   };
   const kill = async (): Promise<void> => {
     const ended = new Promise((resolve) => child.once('exit', resolve));
