@@ -62,6 +62,14 @@ describe('engines that speak TLS', () => {
     return children.filter(isRelay).map(Number);
   }
 
+  /** What node 0 has changed in the volume's record since it was attached. */
+  function changesOf(volumeId: string): string[] {
+    return readFileSync(join(cluster.runDir(0), 'log'), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('a record was changed') && line.includes(`"${volumeId}"`))
+      .map((line) => (JSON.parse(line) as { change: string }).change);
+  }
+
   it('write and verify on three nodes, and all replicas are equal', async () => {
     await fio(await attach('v1', [0, 1, 2]));
     const check = await cluster.call(0, 'volume.check', { volumeId: 'v1' });
@@ -121,6 +129,9 @@ describe('engines that speak TLS', () => {
     await load;
     const check = await cluster.call(0, 'volume.check', { volumeId: 'v3' });
     expect(check.differences).toEqual([]);
+    // It came back before anybody took a replica out, as the one of before was.
+    expect(changesOf('v3')).toEqual([]);
+    expect(changesOf('v2')).toEqual(['remove_in_sync']);
   });
 
   it('leave no relay behind when an engine is killed, and its successor has one', async () => {
