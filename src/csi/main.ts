@@ -15,7 +15,7 @@ interface Flags {
   readonly nodeEndpoint: string;
   readonly driverName: string;
   readonly maxVolumesPerNode: string;
-  readonly frontend: 'fuse' | 'nbd';
+  readonly frontend: 'fuse' | 'nbd' | 'nbd-device';
   readonly logLevel: string;
   readonly logFormat: 'json' | 'human';
 }
@@ -43,7 +43,7 @@ const flags = new Command('px-csi')
   .option('--max-volumes-per-node <count>', 'attach limit to report, 0 for none', '0')
   .addOption(
     new Option('--frontend <kind>', 'where devices come from')
-      .choices(['fuse', 'nbd'])
+      .choices(['fuse', 'nbd', 'nbd-device'])
       .default('fuse'),
   )
   .option('--log-level <level>', 'debug, info, warn or error', 'info')

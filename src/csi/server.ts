@@ -27,7 +27,7 @@ export interface CsiServerOptions {
   readonly driverName: string;
   readonly version: string;
   readonly maxVolumesPerNode: number;
-  readonly frontend: 'fuse' | 'nbd';
+  readonly frontend: 'fuse' | 'nbd' | 'nbd-device';
   readonly px: NodeApi;
   readonly protoDir: string;
   readonly run: RunCommand;

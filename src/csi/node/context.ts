@@ -18,8 +18,8 @@ export interface NodeContext {
   readonly logger: Logger;
   /** 0: as many as the orchestrator likes. */
   readonly maxVolumesPerNode: number;
-  /** Where the device comes from: FUSE and a loop device, or the kernel's nbd. */
-  readonly frontend: 'fuse' | 'nbd';
+  /** Where the device comes from: FUSE and a loop device, or the kernel's nbd (nbd alone gives no device). */
+  readonly frontend: 'fuse' | 'nbd' | 'nbd-device';
 }
 
 /** Asked each time: px-node is the authority on who this node is, and may start after us. */

@@ -70,7 +70,7 @@ export interface EngineMethods {
    * `frontend: none` is for work on a detached volume (resync, check, snapshot).
    */
   'volume.attach': {
-    params: { volumeId: string; frontend: 'fuse' | 'nbd' | 'none'; readOnly: boolean };
+    params: { volumeId: string; frontend: FrontendName | 'none'; readOnly: boolean };
     result: AttachResult;
   };
   /** Drains, flushes, takes the device down, gives the epoch back. */
@@ -107,6 +107,9 @@ export interface EngineMethods {
   };
 }
 
+/** A loop device, an NBD address, or the kernel's nbd device at that address. */
+export type FrontendName = 'fuse' | 'nbd' | 'nbd-device';
+
 export interface AttachResult {
   readonly epoch: number;
   readonly sizeBytes: number;
@@ -133,7 +136,7 @@ export interface AttachedVolumeStatus {
   readonly reason: string;
   readonly devicePath: string;
   readonly nbdUri: string;
-  readonly frontend: 'fuse' | 'nbd' | 'none';
+  readonly frontend: FrontendName | 'none';
   readonly readOnly: boolean;
   readonly replicas: readonly {
     readonly replicaId: string;

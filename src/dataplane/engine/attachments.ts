@@ -3,14 +3,16 @@ import { join } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
 import type { VolumeRecord } from '../../kernel/volume-record.js';
 import type { Logger } from '../../platform/logger.js';
+import { delay } from '../../platform/monotonic.js';
 import { parseVolumeRecord } from '../cluster/volume-repository.js';
+import type { NbdDevices } from '../frontend/nbd-device.js';
 import type { FetchedVolume, HolderClient } from '../holder/holder-client.js';
 import type { KvKeys, Kvdb } from '../kvdb/port.js';
 import type { RecordOutcome } from '../protocol/ports.js';
 import type { RecordUpdater } from '../protocol/record-updater.js';
 import { closeFile } from '../sys/files.js';
 import type { AttachedVolumeStatus, AttachResult, EngineMethods } from './api.js';
-import type { NbdList } from './nbd-list.js';
+import type { NbdEntry, NbdList } from './nbd-list.js';
 import { PhaseWaiters } from './phase-waiters.js';
 import type { ThreadHandle } from './thread-handle.js';
 
@@ -22,6 +24,7 @@ export interface AttachmentsDeps {
   /** Absent where nothing is held (no FUSE): only NBD and internal attachments then. */
   readonly holder: HolderClient | undefined;
   readonly nbdList: NbdList;
+  readonly nbdDevices: NbdDevices;
   readonly log: Logger;
   kvdb(): Kvdb;
   thread(volumeId: string): ThreadHandle;
@@ -44,6 +47,7 @@ interface Attachment {
 
 /** An attach that takes longer says what it waits for, and goes on behind its back. */
 const serveTimeoutMs = 20_000;
+const readoptRetryMs = 2_000;
 
 /**
  * Which volumes are attached here, and how they come and go. One operation on
@@ -83,7 +87,10 @@ export class Attachments {
   async status(volumeId: string): Promise<AttachedVolumeStatus> {
     const status = await this.deps.thread(volumeId).call('volume.status', { volumeId });
     const attachment = this.table.get(volumeId);
-    return { ...status, devicePath: attachment?.devicePath ?? '' };
+    const devicePath = attachment?.devicePath ?? '';
+    // A thread serves NBD and does not know whether the kernel is its client.
+    const isDevice = attachment?.frontend === 'nbd-device' && status.frontend === 'nbd';
+    return { ...status, devicePath, ...(isDevice ? { frontend: 'nbd-device' } : {}) };
   }
 
   async statuses(): Promise<AttachedVolumeStatus[]> {
@@ -95,7 +102,9 @@ export class Attachments {
 
   /** After the coordinator allows the new size: the device follows. */
   async resizeDevice(volumeId: string, sizeBytes: number): Promise<void> {
-    if (this.table.get(volumeId)?.frontend !== 'fuse') return;
+    const frontend = this.table.get(volumeId)?.frontend;
+    if (frontend === 'nbd-device') await this.deps.nbdDevices.resize(volumeId, sizeBytes);
+    if (frontend !== 'fuse') return;
     await this.deps.holder?.call('device.resize', { volumeId, sizeBytes });
   }
 
@@ -116,18 +125,34 @@ export class Attachments {
 
   /** Serves over NBD what the engine before this one did, unless it was attached elsewhere. */
   async readopt(): Promise<void> {
-    for (const { volumeId, readOnly } of this.deps.nbdList.entries()) {
+    const served = this.deps.nbdList.entries();
+    // The kernel knows better which devices there are: their I/O waits for us.
+    for (const { volumeId, readOnly } of this.deps.nbdDevices.list()) {
+      served.set(volumeId, { readOnly, frontend: 'nbd-device' });
+    }
+    const all = [...served].map(([volumeId, entry]) => this.readoptOne(volumeId, entry));
+    await Promise.all(all);
+  }
+
+  private async readoptOne(volumeId: string, { frontend, readOnly }: NbdEntry): Promise<void> {
+    const { log, nbdList, nbdDevices, nodeId } = this.deps;
+    for (;;) {
       const record = await this.readRecordPatiently(volumeId);
-      if (record?.attachedOn !== this.deps.nodeId) {
-        this.deps.nbdList.remove(volumeId);
-        continue;
+      try {
+        if (record?.attachedOn === nodeId) {
+          await this.attach({ volumeId, frontend, readOnly });
+        } else {
+          // Somebody else has the volume: who waits for the device must learn it.
+          await nbdDevices.detach(volumeId, true);
+          nbdList.remove(volumeId);
+        }
+        return;
+      } catch (error) {
+        log.warn('a volume is not served over NBD again', { volumeId, error: String(error) });
+        // A device has users who wait. Other volumes are tried again by whoever asks for them.
+        if (nbdDevices.find(volumeId) === undefined) return;
+        await delay(readoptRetryMs);
       }
-      // A failed one is tried again by whoever asks for it.
-      await this.attach({ volumeId, frontend: 'nbd', readOnly }).catch((error: unknown) => {
-        this.deps.log.warn('a volume is not served over NBD again', {
-          ...{ volumeId, error: String(error) },
-        });
-      });
     }
   }
 
@@ -151,6 +176,7 @@ export class Attachments {
         );
       }
     } else {
+      if (frontend === 'nbd-device') this.deps.nbdDevices.requireModule();
       const record = await this.readRecord(volumeId);
       const dead = record.attachedOn === this.deps.nodeId && this.deps.holder !== undefined;
       attachment = await this.begin(record, { frontend, readOnly, previousOwnerDead: dead });
@@ -213,10 +239,16 @@ export class Attachments {
   private async openFrontend(volumeId: string, attachment: Attachment): Promise<void> {
     const thread = this.deps.thread(volumeId);
     const { frontend, readOnly } = attachment;
-    if (frontend === 'nbd' && attachment.nbdUri === '') {
-      const socketPath = join(this.deps.runDir, `nbd-${volumeId}.sock`);
-      attachment.nbdUri = (await thread.call('volume.nbd', { volumeId, socketPath })).uri;
-      this.deps.nbdList.add(volumeId, readOnly);
+    if (frontend === 'nbd' || frontend === 'nbd-device') {
+      const socketPath = this.nbdSocketPath(volumeId);
+      if (attachment.nbdUri === '') {
+        this.deps.nbdList.add(volumeId, { readOnly, frontend });
+        attachment.nbdUri = (await thread.call('volume.nbd', { volumeId, socketPath })).uri;
+      }
+      // What is left of an engine before: its users wait, for however long the volume does.
+      if (this.deps.nbdDevices.find(volumeId) !== undefined) {
+        await this.openNbdDevice(volumeId, attachment);
+      }
     }
     if (frontend === 'fuse') {
       const { holder } = this.deps;
@@ -230,6 +262,8 @@ export class Attachments {
       }
     }
     await this.waitUntilServing(volumeId);
+    const lacksDevice = frontend === 'nbd-device' && attachment.devicePath === '';
+    if (lacksDevice) await this.openNbdDevice(volumeId, attachment);
     if (frontend !== 'fuse' || this.deps.holder === undefined) return;
     const { spec, readOnly: recordReadOnly } = await this.readRecord(volumeId);
     const device = await this.deps.holder.call('device.attach', {
@@ -239,6 +273,21 @@ export class Attachments {
       discard: !spec.noDiscard,
     });
     attachment.devicePath = device.devicePath;
+  }
+
+  private async openNbdDevice(volumeId: string, attachment: Attachment): Promise<void> {
+    const { spec } = await this.readRecord(volumeId);
+    const device = await this.deps.nbdDevices.attach({
+      volumeId,
+      socketPath: this.nbdSocketPath(volumeId),
+      blockSizeBytes: spec.blockSizeBytes,
+      discard: !spec.noDiscard,
+    });
+    attachment.devicePath = device.path;
+  }
+
+  private nbdSocketPath(volumeId: string): string {
+    return join(this.deps.runDir, `nbd-${volumeId}.sock`);
   }
 
   private async waitUntilServing(volumeId: string): Promise<void> {
@@ -255,6 +304,7 @@ export class Attachments {
     const { holder } = this.deps;
     const thread = this.deps.thread(volumeId);
     // From the device down, so that nothing is asked of what is gone already.
+    await this.deps.nbdDevices.detach(volumeId, force);
     if (holder !== undefined) {
       await holder.call('device.detach', { volumeId, force });
       await holder.call('volume.release', { volumeId, force });

@@ -1,5 +1,6 @@
 import { PxError, toPxError } from '../../kernel/errors.js';
 import type { Logger } from '../../platform/logger.js';
+import type { NbdDevices } from '../frontend/nbd-device.js';
 import type { FetchedVolume, HolderClient } from '../holder/holder-client.js';
 import { type Kvdb, KvKeys } from '../kvdb/port.js';
 import { RecordUpdater } from '../protocol/record-updater.js';
@@ -32,6 +33,7 @@ export interface EngineDeps {
   readonly syncWorkerFile: URL;
   /** Run as a process when `config.tls` is there. */
   readonly tlsRelayFile: URL;
+  readonly nbdDevices: NbdDevices;
   openKvdb(config: KvdbConfig): Kvdb;
   /** Nothing here can be trusted any more: the process ends, and the holder starts another. */
   onLost(error: Error): void;
@@ -72,6 +74,7 @@ export class Engine {
       updater: this.updater,
       holder,
       nbdList: new NbdList(config.runDir),
+      nbdDevices: deps.nbdDevices,
       log,
       kvdb: () => this.kvdb,
       thread: (volumeId) => this.thread(volumeId),

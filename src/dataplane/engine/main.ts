@@ -4,6 +4,9 @@ import { Command } from 'commander';
 import { serveJsonLines } from '../../platform/json-lines.js';
 import { createLogger, parseLogLevel } from '../../platform/logger.js';
 import { kernelResends } from '../frontend/fuse/unanswered.js';
+import { connectNbd } from '../frontend/nbd/nbd-client.js';
+import { nbdKernel } from '../frontend/nbd/nbd-kernel.js';
+import { NbdDevices } from '../frontend/nbd-device.js';
 import { HolderClient } from '../holder/holder-client.js';
 import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
 import type { EngineConfig } from './api.js';
@@ -34,6 +37,9 @@ const engine = new Engine({
   ioThreadFile: new URL('./io-thread/main.js', import.meta.url),
   syncWorkerFile: new URL('../store/sync-worker/main.js', import.meta.url),
   tlsRelayFile: new URL('./tls-relay/main.js', import.meta.url),
+  nbdDevices: new NbdDevices({
+    ...{ runDir: options.runDir, sysDir: '/sys', kernel: nbdKernel, connect: connectNbd },
+  }),
   openKvdb: createEtcdKvdb,
   onLost: (error) => {
     log.error('a thread of the engine was lost', { error: error.stack ?? error.message });

@@ -2,8 +2,13 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-const listSchema = z.record(z.string(), z.object({ readOnly: z.boolean() }));
+const entrySchema = z.object({
+  readOnly: z.boolean(),
+  frontend: z.enum(['nbd', 'nbd-device']).default('nbd'),
+});
+const listSchema = z.record(z.string(), entrySchema);
 type NbdVolumes = z.infer<typeof listSchema>;
+export type NbdEntry = z.infer<typeof entrySchema>;
 
 /**
  * Which volumes are served over NBD, for the engine that comes after this one.
@@ -20,12 +25,12 @@ export class NbdList {
     this.volumes = this.read();
   }
 
-  entries(): { volumeId: string; readOnly: boolean }[] {
-    return Object.entries(this.volumes).map(([volumeId, { readOnly }]) => ({ volumeId, readOnly }));
+  entries(): Map<string, NbdEntry> {
+    return new Map(Object.entries(this.volumes));
   }
 
-  add(volumeId: string, readOnly: boolean): void {
-    this.write({ ...this.volumes, [volumeId]: { readOnly } });
+  add(volumeId: string, entry: NbdEntry): void {
+    this.write({ ...this.volumes, [volumeId]: entry });
   }
 
   remove(volumeId: string): void {

@@ -156,7 +156,9 @@ function isAttached(device: LoopDevice): boolean {
 }
 
 /** Why the device must not be taken away, or undefined. */
-export async function loopDeviceUser(device: LoopDevice): Promise<string | undefined> {
+export async function loopDeviceUser(
+  device: Pick<LoopDevice, 'path'>,
+): Promise<string | undefined> {
   const mounts = await readFile('/proc/self/mountinfo', 'utf8');
   for (const line of mounts.split('\n')) {
     const [left = '', right = ''] = line.split(' - ');

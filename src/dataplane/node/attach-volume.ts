@@ -10,6 +10,8 @@ import { endInternalWork } from './delete-volume.js';
 import { waitForDead } from './dead-nodes.js';
 import { forwarded, forwardedHeader } from './peers.js';
 import { isInternal } from './volume-view.js';
+import type { FrontendName } from '../engine/api.js';
+import { requireNbdModule } from '../frontend/nbd-device.js';
 
 const detachTimeoutMs = 60_000;
 
@@ -23,6 +25,8 @@ export async function attachVolume(
   request: AttachVolumeRequest__Output,
 ): Promise<AttachVolumeResponse> {
   const frontend = parseFrontend(request.frontend);
+  // Before anything of the volume is changed.
+  if (frontend === 'nbd-device') requireNbdModule();
   const { record } = await context.volumes.require(request.id_or_name);
   const readOnly = request.read_only || record.readOnly;
   const present = await context.internal.current(record.id);
@@ -63,10 +67,13 @@ export async function attachVolume(
   });
 }
 
-function parseFrontend(text: string): 'fuse' | 'nbd' {
+function parseFrontend(text: string): FrontendName {
   if (text === '' || text === 'fuse') return 'fuse';
-  if (text === 'nbd') return 'nbd';
-  throw new PxError('invalid_argument', `frontend: must be fuse or nbd, and is "${text}"`);
+  if (text === 'nbd' || text === 'nbd-device') return text;
+  throw new PxError(
+    'invalid_argument',
+    `frontend: must be fuse, nbd or nbd-device, and is "${text}"`,
+  );
 }
 
 function checkAttachable(
@@ -122,7 +129,7 @@ async function pushAside(context: NodeContext, record: VolumeRecord): Promise<vo
 async function clearLeftover(
   context: NodeContext,
   volumeId: string,
-  frontend: 'fuse' | 'nbd',
+  frontend: FrontendName,
   readOnly: boolean,
 ): Promise<void> {
   const present = await context.internal.current(volumeId);

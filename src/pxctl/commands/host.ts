@@ -29,7 +29,11 @@ function addAttach(host: Command, actions: Actions): void {
     .argument('<volume>', 'id or name')
     .option('--read-only', 'take no writes')
     .option('--force', 'take it away from a node that is alive; that node is fenced')
-    .option('--frontend <kind>', 'fuse (a loop device) or nbd (a unix socket)', 'fuse');
+    .option(
+      '--frontend <kind>',
+      "fuse (a loop device), nbd (a unix socket) or nbd-device (the kernel's nbd)",
+      'fuse',
+    );
   actions.on<AttachFlags>(attach, async (context, [wanted = ''], flags) => {
     const { id, name } = await context.px.GetVolume({ id_or_name: wanted });
     const attached = await context.px.AttachVolume({
