@@ -521,7 +521,8 @@ export class Coordinator implements CoordinatorEvents {
     if (!failed.up) return;
     // The only source can't be read, or etcd is just being asked to count on this one.
     if (failed.role === 'in_sync') {
-      for (const link of targets) if (link.role === 'joining') this.membership.dismiss(link, reason);
+      for (const link of targets)
+        if (link.role === 'joining') this.membership.dismiss(link, reason);
     }
     const pending = failed.role === 'in_sync' ? targets : [failed];
     for (const link of pending) if (link.up) this.onLinkDown(link.index, reason);
