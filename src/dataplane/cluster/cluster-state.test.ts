@@ -7,7 +7,7 @@ import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
 import { KvKeys, type Kvdb, type TxnOutcome } from '../kvdb/port.js';
 import { startTestEtcd, type TestEtcd } from '../kvdb/testing-etcd.js';
 import { ClusterView } from './cluster-view.js';
-import { openIdentity } from './node-identity.js';
+import { confirmCluster, openIdentity } from './node-identity.js';
 import { NodeRegistry, nodeTtlMs, type NodeRegistryDeps } from './node-registry.js';
 import { VolumeRepository } from './volume-repository.js';
 
@@ -231,6 +231,10 @@ describe('openIdentity', () => {
       const first = openIdentity(directory, 'c1');
       expect(openIdentity(directory, 'c1')).toEqual(first);
       expect(() => openIdentity(directory, 'c2')).toThrow(/belongs to cluster "c1"/);
+      confirmCluster(directory, 'u1');
+      confirmCluster(directory, 'u1');
+      expect(() => confirmCluster(directory, 'u2')).toThrow(/holds another cluster "c1"/);
+      expect(openIdentity(directory, 'c1')).toMatchObject(first);
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

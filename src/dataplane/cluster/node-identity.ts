@@ -13,7 +13,12 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { PxError } from '../../kernel/errors.js';
 
-const identitySchema = z.object({ clusterId: z.string().min(1), nodeId: z.string().min(1) });
+const identitySchema = z.object({
+  clusterId: z.string().min(1),
+  nodeId: z.string().min(1),
+  /** Of the cluster in the kvdb, once this node has joined it. */
+  clusterUuid: z.string().optional(),
+});
 
 export type NodeIdentity = z.infer<typeof identitySchema>;
 
@@ -24,7 +29,7 @@ export type NodeIdentity = z.infer<typeof identitySchema>;
  */
 export function openIdentity(dataDir: string, clusterId: string): NodeIdentity {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const file = join(dataDir, 'identity.json');
+  const file = identityFile(dataDir);
   if (existsSync(file)) {
     const identity = parseIdentity(readFileSync(file, 'utf8'), file);
     if (identity.clusterId !== clusterId) {
@@ -39,6 +44,28 @@ export function openIdentity(dataDir: string, clusterId: string): NodeIdentity {
   const identity = { clusterId, nodeId: randomUUID() };
   writeDurably(file, JSON.stringify(identity));
   return identity;
+}
+
+/**
+ * Two clusters may have one name, and a kvdb may be wiped: to a cluster that
+ * knows nothing of them this node's replicas would be orphans.
+ */
+export function confirmCluster(dataDir: string, clusterUuid: string): void {
+  const file = identityFile(dataDir);
+  const identity = parseIdentity(readFileSync(file, 'utf8'), file);
+  if (identity.clusterUuid === clusterUuid) return;
+  if (identity.clusterUuid !== undefined) {
+    throw new PxError(
+      'failed_precondition',
+      `the kvdb holds another cluster "${identity.clusterId}" (${clusterUuid}) than the one ` +
+        `this node belongs to (${identity.clusterUuid}): set kvdb right, or restore its data`,
+    );
+  }
+  writeDurably(file, JSON.stringify({ ...identity, clusterUuid }));
+}
+
+function identityFile(dataDir: string): string {
+  return join(dataDir, 'identity.json');
 }
 
 function parseIdentity(text: string, file: string): NodeIdentity {

@@ -14,7 +14,7 @@ import type { RunCommand } from '../../platform/run-command.js';
 import { readTlsFiles } from '../../platform/tls-files.js';
 import type { ProtoGrpcType } from '../../gen/px.js';
 import { ClusterView } from '../cluster/cluster-view.js';
-import { openIdentity } from '../cluster/node-identity.js';
+import { confirmCluster, openIdentity } from '../cluster/node-identity.js';
 import { NodeRegistry } from '../cluster/node-registry.js';
 import { VolumeRepository } from '../cluster/volume-repository.js';
 import { createEngineClient, type EngineClient } from '../engine-client/engine-client.js';
@@ -187,7 +187,8 @@ export class Daemon {
   private async join(registry: NodeRegistry): Promise<void> {
     for (;;) {
       try {
-        await registry.joinCluster(randomUUID());
+        const uuid = await registry.joinCluster(randomUUID());
+        confirmCluster(this.deps.config.dataDir, uuid);
         return await registry.announce();
       } catch (error) {
         if (error instanceof PxError && error.code === 'failed_precondition') {
