@@ -1,7 +1,13 @@
 import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { upCluster, type DevCluster } from '../devcluster/cluster.js';
-import { checkRecords, RecordWriter, type Database, type Session } from '../lib/database.js';
+import {
+  checkRecords,
+  RecordWriter,
+  type Database,
+  type Owner,
+  type Session,
+} from '../lib/database.js';
 import { FioRun, runFio, type FioOptions } from '../lib/fio.js';
 import { checkEqual, Kubernetes, waitInSync, type PublishedVolume } from '../lib/kubernetes.js';
 import { GiveUp, waitFor } from '../lib/wait.js';
@@ -104,8 +110,8 @@ export class FullDemo {
     return `${volume.device_path} on n1, ${fsType}`;
   }
 
-  private owner(node: string): { tag: string; node: string } {
-    return { tag: this.cluster.layout.tag, node };
+  private owner(node: string): Owner {
+    return { tag: this.cluster.layout.tag, node, dir: this.cluster.node(node).dir };
   }
 
   private async load(): Promise<string> {

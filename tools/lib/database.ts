@@ -13,6 +13,8 @@ import { run, tryRun } from './run.js';
 export interface Owner {
   readonly tag: string;
   readonly node: string;
+  /** The node's own directory, which goes with the cluster. */
+  readonly dir: string;
 }
 
 export interface Database {
@@ -109,7 +111,7 @@ function postgres(binDir: string, uid: number): Database {
     open: async (dir, owner) => {
       const data = path.join(dir, 'postgres');
       // Its socket must not lie on the volume, and its path is short.
-      const sockets = `/tmp/px-pg-${process.pid}-${owner.node}`;
+      const sockets = path.join(owner.dir, 'postgres');
       const env = ownedEnv(owner);
       for (const made of [data, sockets]) {
         await mkdir(made, { recursive: true, mode: 0o700 });
@@ -132,7 +134,6 @@ function postgres(binDir: string, uid: number): Database {
       const child = spawn('psql', ['-h', sockets, '-U', 'px', '-d', 'postgres', '-qAt'], { env });
       return new ClientSession(child, `\\echo ${endMark}`, async () => {
         await asUser([ctl, '-D', data, '-m', 'fast', '-w', 'stop']);
-        await rm(sockets, { recursive: true, force: true });
       });
     },
   };
