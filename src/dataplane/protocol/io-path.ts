@@ -429,6 +429,7 @@ export class IoPath {
     ) {
       return false;
     }
+    this.pending[slot] = 0;
     this.errored[slot] = 0;
     return this.sendRead(slot);
   }
