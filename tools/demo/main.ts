@@ -24,6 +24,7 @@ function howToPlay(dir: string): string {
     `  ${devcluster} status --dir ${dir}`,
     `  ${pxctl} status`,
     `  ${pxctl} volume list`,
+    `  ${pxctl} volume inspect pvc-demo       (and check, snapshot, clone; host attach)`,
     `  ${devcluster} kill n3 --dir ${dir}      (and start, stop, partition, heal)`,
     `  ${devcluster} down --dir ${dir}         ends it and leaves nothing behind`,
   ].join('\n');
