@@ -57,8 +57,14 @@ export class Checker {
     private readonly truth: Truth,
     private readonly trace: (text: () => string) => void,
   ) {
-    for (let sector = 0; sector < sectorCount; sector++) {
-      this.sectors.push(new SectorHistory(sector, (epoch) => this.epochEnds[epoch] ?? Infinity));
+    this.grown(sectorCount);
+  }
+
+  /** The volume has at least so many sectors from now on. */
+  grown(sectorCount: number): void {
+    while (this.sectors.length < sectorCount) {
+      const endOf = (epoch: number) => this.epochEnds[epoch] ?? Infinity;
+      this.sectors.push(new SectorHistory(this.sectors.length, endOf));
     }
   }
 
@@ -157,7 +163,8 @@ export class Checker {
     for (let i = 1; i < contents.length; i++) {
       const other = contents[i];
       if (first === undefined || other === undefined) continue;
-      const sector = first.findIndex((value, at) => other[at] !== value);
+      // One that is away hears of a new size when it comes back; until then the rest is zeroes.
+      const sector = this.sectors.findIndex((_, at) => (other[at] ?? 0) !== (first[at] ?? 0));
       if (sector >= 0) {
         throw new Violation(
           'in_sync_equal',
@@ -174,7 +181,9 @@ export class Checker {
     const [first, ...others] = [...contents.entries()];
     if (first === undefined) throw new Violation('snapshot_one_moment', `${name} has no copy`);
     for (const [id, content] of others) {
-      const sector = content.findIndex((value, at) => first[1][at] !== value);
+      // One may have been told of a new size already, and the other not.
+      const longer = content.length > first[1].length ? content : first[1];
+      const sector = longer.findIndex((_, at) => (first[1][at] ?? 0) !== (content[at] ?? 0));
       if (sector >= 0) {
         throw new Violation(
           'snapshot_one_moment',
@@ -275,7 +284,7 @@ export class Checker {
   private checkCut(snapshot: Snapshot): void {
     const { name, invoke, answered, content } = snapshot;
     // A moment common to all sectors: only the beginning of a span can be the earliest one.
-    const spans = this.sectors.map((sector, at) => {
+    const spans = this.sectors.slice(0, content.length).map((sector, at) => {
       const found = sector
         .spansOf(content[at])
         .map(([from, until]) => [Math.max(from, invoke), Math.min(until, answered)] as const)

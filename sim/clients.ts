@@ -1,4 +1,5 @@
 import type { Attachment } from './attachment.js';
+import type { Checker } from './checker.js';
 import type { OpType } from './history.js';
 import { maxIoSectors } from './geometry.js';
 import type { Plan } from './plan.js';
@@ -15,6 +16,8 @@ export class Clients {
   constructor(
     private readonly plan: Plan,
     private readonly random: Random,
+    /** Knows the size that the volume certainly has. */
+    private readonly checker: Checker,
   ) {
     this.thinkMeanMs = (plan.activeMs * plan.clients) / plan.opBudget;
     const { read, write, zero, flush } = plan.weights;
@@ -53,11 +56,13 @@ export class Clients {
   }
 
   private pickRange(type: OpType): [first: number, count: number] {
-    const { sectors, hotChance } = this.plan;
-    const longest = type === 'zero' && this.random.chance(0.2) ? sectors : maxIoSectors;
+    const { sectors } = this.checker;
+    const { hotChance } = this.plan;
+    const size = sectors.length;
+    const longest = type === 'zero' && this.random.chance(0.2) ? size : maxIoSectors;
     const length = this.random.chance(0.5) ? 1 : 1 + this.random.int(longest);
-    const space = this.random.chance(hotChance) ? 8 : sectors;
+    const space = this.random.chance(hotChance) ? 8 : size;
     const first = this.random.int(space);
-    return [first, Math.min(length, sectors - first)];
+    return [first, Math.min(length, size - first)];
   }
 }

@@ -1,4 +1,5 @@
 import { assert } from '../src/kernel/assert.js';
+import { bitmapBytes, resized } from '../src/dataplane/protocol/bitmap.js';
 import { scratchLength } from '../src/dataplane/protocol/op-ring.js';
 import { Status } from '../src/dataplane/protocol/ops.js';
 import type { ReplicaMeta, ReplicaStore } from '../src/dataplane/protocol/ports.js';
@@ -101,21 +102,18 @@ export class ReplicaDisk {
     return this.allocated[sector] === 1;
   }
 
+  /** A page is written as it is when its turn comes, not as it was when the sync was asked for. */
   beginSync(): PendingWork {
     const sectors: number[] = [];
-    const values: number[] = [];
     for (let sector = 0; sector < this.dirty.length; sector++) {
-      if (this.dirty[sector] === 0 || this.lost[sector] === 1) continue;
-      sectors.push(sector);
-      values.push(this.cache[sector]);
+      if (this.dirty[sector] === 1 && this.lost[sector] === 0) sectors.push(sector);
     }
     return {
       apply: () => {
-        for (let i = 0; i < sectors.length; i++) {
-          const sector = sectors[i];
-          if (this.lost[sector] === 1) continue;
-          this.stable[sector] = values[i];
-          if (this.cache[sector] === values[i]) this.dirty[sector] = 0;
+        for (const sector of sectors) {
+          if (this.dirty[sector] === 0 || this.lost[sector] === 1) continue;
+          this.stable[sector] = this.cache[sector];
+          this.dirty[sector] = 0;
         }
       },
     };
@@ -161,7 +159,6 @@ export class ReplicaDisk {
         this.metaVersion = version;
         this.stableMeta = meta;
         this.powerLost = false;
-        if (meta.sizeBytes / sectorBytes !== this.cache.length) this.resize(meta.sizeBytes);
       },
     };
   }
@@ -192,8 +189,10 @@ export class ReplicaDisk {
     this.powerLost = true;
   }
 
-  private resize(sizeBytes: number): void {
+  /** Room for a larger volume: files are sparse, so nothing is written. */
+  grow(sizeBytes: number): void {
     const sectors = sizeBytes / sectorBytes;
+    if (sectors <= this.cache.length) return;
     const grow32 = (old: Uint32Array) => {
       const grown = new Uint32Array(sectors);
       grown.set(old.subarray(0, sectors));
@@ -209,7 +208,6 @@ export class ReplicaDisk {
     this.dirty = grow8(this.dirty, sectors);
     this.allocated = grow8(this.allocated, sectors);
     this.lost = grow8(this.lost, sectors);
-    this.stableMarks = grow8(this.stableMarks, Math.ceil(sizeBytes / chunkBytes / 8));
   }
 }
 
@@ -230,7 +228,7 @@ export interface StoreEnvironment {
 
 /** A replica's store as one process has it open. */
 export class SimStore implements ReplicaStore {
-  readonly marks: Uint8Array;
+  marks: Uint8Array;
   readonly scratch: Float64Array;
   readonly scratchIntact: boolean;
   readonly powerLost: boolean;
@@ -241,7 +239,7 @@ export class SimStore implements ReplicaStore {
     private readonly env: StoreEnvironment,
   ) {
     this.meta = disk.meta;
-    this.marks = disk.marks.slice();
+    this.marks = resized(disk.marks, bitmapBytes(disk.meta.sizeBytes, chunkBytes));
     this.powerLost = disk.powerLost;
     this.scratchIntact = disk.scratch !== null;
     disk.scratch ??= new Float64Array(scratchLength);
@@ -288,6 +286,7 @@ export class SimStore implements ReplicaStore {
     if (this.env.random.chance(this.env.mood.ioErrorChance)) return Status.ioError;
     const first = offset / sectorBytes;
     const count = length / sectorBytes;
+    if (first + count > this.disk.cache.length) return Status.invalid;
     const blocks = Math.ceil(count / sectorsPerHashBlock);
     const words = new Uint32Array((blocks * digestBytes) / 4);
     for (let i = 0; i < count; i++) {
@@ -310,6 +309,9 @@ export class SimStore implements ReplicaStore {
   }
 
   saveMeta(meta: ReplicaMeta, ticket: number): void {
+    this.disk.grow(meta.sizeBytes);
+    const marksBytes = bitmapBytes(meta.sizeBytes, chunkBytes);
+    if (this.marks.length < marksBytes) this.marks = resized(this.marks, marksBytes);
     const work = this.disk.beginSaveMeta(meta);
     this.saveOrFail(ticket, {
       apply: () => {

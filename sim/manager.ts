@@ -2,9 +2,9 @@ import type { VolumeRecord } from '../src/kernel/volume-record.js';
 import type { CoordinatorOptions } from '../src/dataplane/protocol/coordinator-types.js';
 import { Status } from '../src/dataplane/protocol/ops.js';
 import { Attachment } from './attachment.js';
-import type { Checker } from './checker.js';
+import { Violation, type Checker } from './checker.js';
 import type { Clients } from './clients.js';
-import { volumeId } from './geometry.js';
+import { sectorBytes, volumeId } from './geometry.js';
 import type { SimKv } from './kv.js';
 import { diskKey, type EngineProcess, type SimNode } from './node.js';
 import type { Plan } from './plan.js';
@@ -12,6 +12,8 @@ import type { Random } from './random.js';
 import type { Scheduler } from './scheduler.js';
 
 const pollMs = 40;
+/** Sectors; keeps a run short. */
+const largestVolume = 64;
 
 export interface ManagerDeps {
   readonly plan: Plan;
@@ -121,6 +123,46 @@ export class Manager {
           contents.set(id, disk?.cache ?? new Uint32Array(0));
         }
         checker.snapshotDone(name, invoke, contents);
+      });
+    });
+  }
+
+  /** The record grows first, by px-node's own compare-and-set; then the coordinator is told. */
+  grow(): void {
+    const attachment = this.current;
+    if (attachment === undefined || attachment.draining || attachment.process.paused) return;
+    const { kv, checker, random, trace } = this.deps;
+    const { process } = attachment;
+    const port = kv.port(process.node.index, (event) => process.run(event));
+    port.get(volumeId, (read) => {
+      if (read.outcome !== 'found' || !attachment.alive) return;
+      const record = JSON.parse(read.value) as VolumeRecord;
+      const sectors = record.sizeBytes / sectorBytes + 1 + random.int(8);
+      if (sectors > largestVolume) return;
+      const sizeBytes = sectors * sectorBytes;
+      const grown = JSON.stringify({ ...record, sizeBytes });
+      port.compareAndSet(volumeId, read.revision, grown, (outcome) => {
+        if (outcome !== 'ok' || !attachment.alive) return;
+        trace(() => `e${attachment.epoch}: grow to ${sectors} sectors`);
+        attachment.coordinator.resize(sizeBytes, (status) => {
+          trace(() => `e${attachment.epoch}: growing to ${sectors} ended with ${status}`);
+          if (status === Status.ok) checker.grown(sectors);
+        });
+      });
+    });
+  }
+
+  /** In-sync replicas never differ, also while they are written. */
+  check(): void {
+    const attachment = this.current;
+    if (attachment === undefined || attachment.draining || attachment.process.paused) return;
+    attachment.process.run(() => {
+      attachment.coordinator.check(({ status, differences }) => {
+        this.deps.trace(() => `e${attachment.epoch}: check ended with ${status}`);
+        const [difference] = differences;
+        if (difference === undefined) return;
+        const sector = difference.offset / sectorBytes;
+        throw new Violation('in_sync_equal', `a check found sector ${sector} to differ`);
       });
     });
   }

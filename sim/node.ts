@@ -159,8 +159,9 @@ export class EngineProcess extends Executor {
   private openReplica(disk: ReplicaDisk): ReplicaServer {
     const { node } = this;
     const { env } = node;
-    // Pages that could not be written are dropped, so that reads see the disk.
-    if (disk.dropLost() && node.replicaId !== null) env.volatileLost(node.replicaId);
+    // Pages that could not be written are dropped, so that reads see the disk from now on.
+    if (disk.dropLost() || node.syncFailed) env.volatileLost(node.replicaId as string);
+    node.syncFailed = false;
     const server = new ReplicaServer(this, node.index, this.slots);
     const store = new SimStore(disk, {
       memory: this.slots.memory,

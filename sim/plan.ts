@@ -24,6 +24,8 @@ export const troubleKinds = [
   'steal',
   'detach',
   'snapshot',
+  'grow',
+  'check',
 ] as const;
 
 export type TroubleKind = (typeof troubleKinds)[number];
@@ -55,6 +57,31 @@ export interface Plan {
 }
 
 export function drawPlan(random: Random): Plan {
+  const plan = drawAny(random);
+  return random.chance(0.05) ? withReplacements(plan, random) : plan;
+}
+
+/**
+ * Replicas that come and go and are replaced by empty ones, on a volume that is
+ * mostly discarded: what is equal by chance is what marks are easily wrong about.
+ */
+function withReplacements(plan: Plan, random: Random): Plan {
+  const often = (kind: TroubleKind, share: number) => ({
+    kind,
+    meanGapMs: plan.activeMs * share * random.between(0.5, 1.5),
+  });
+  return {
+    ...plan,
+    replicas: 3,
+    nodes: 4,
+    sectors: 16,
+    weights: { ...plan.weights, zero: random.between(2, 6) },
+    cleanIntervalMs: 30,
+    troubles: [often('replace_disk', 0.03), often('power_cut', 0.1), often('isolation', 0.3)],
+  };
+}
+
+function drawAny(random: Random): Plan {
   const replicas = random.pick([1, 2, 2, 2, 3, 3, 3, 3]);
   const intensity = random.pick([0.15, 0.3, 0.3, 0.5, 0.7]);
   const activeMs = random.between(800, 5000);

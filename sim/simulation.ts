@@ -105,7 +105,7 @@ export class Simulation {
       const meta = { clusterId, volumeId, epoch: 0, token: '', blank: false, lossy: false };
       this.nodes.push(new SimNode(environment, index, replicaId, sizeBytes, meta));
     }
-    this.clients = new Clients(plan, random);
+    this.clients = new Clients(plan, random, this.checker);
     const shared = { plan, scheduler, random, kv: this.kv, nodes: this.nodes, trace };
     this.manager = new Manager({
       ...shared,
@@ -164,7 +164,6 @@ export class Simulation {
   private replacePoisoned(): void {
     for (const node of this.nodes) {
       if (!node.syncFailed) continue;
-      node.syncFailed = false;
       node.crashProcess();
       node.startProcess();
     }
@@ -194,6 +193,7 @@ export class Simulation {
   private probe(deadline: number, when: string): void {
     const { current } = this.manager;
     if (current === undefined) throw new Violation('heals', `nothing is attached ${when}`);
+    const size = this.checker.sectors.length;
     let waiting = 0;
     let flushFailures = 0;
     const ask = (type: 'read' | 'write' | 'flush', first: number, count: number) => {
@@ -206,12 +206,12 @@ export class Simulation {
       });
     };
     current.process.run(() => {
-      for (let first = 0; first < this.plan.sectors; first += maxIoSectors) {
-        ask('read', first, Math.min(maxIoSectors, this.plan.sectors - first));
+      for (let first = 0; first < size; first += maxIoSectors) {
+        ask('read', first, Math.min(maxIoSectors, size - first));
       }
     });
     this.runUntil(() => waiting === 0, deadline, `every sector is read ${when}`);
-    current.process.run(() => ask('write', this.random.int(this.plan.sectors), 1));
+    current.process.run(() => ask('write', this.random.int(size), 1));
     this.runUntil(() => waiting === 0, deadline, `a write is answered ${when}`);
     current.process.run(() => ask('flush', 0, 0));
     this.runUntil(() => waiting === 0, deadline, `a flush is answered ${when}`);

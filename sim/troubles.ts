@@ -112,6 +112,10 @@ export class Troubles {
         return manager.detach();
       case 'snapshot':
         return manager.snapshot();
+      case 'grow':
+        return manager.grow();
+      case 'check':
+        return manager.check();
     }
   }
 

@@ -67,6 +67,8 @@ export class Coordinator implements CoordinatorEvents {
   private readonly resyncs = new Map<Link, Resync>();
   private record: VolumeRecord | undefined;
   private waitingRepairs: (() => void)[] = [];
+  /** The size that every replica is told, also one that comes back while others are being told. */
+  private announcedBytes = 0;
   private resyncWindowAt = -Infinity;
   private resyncWindowBytes = 0;
   private resyncPaused = false;
@@ -145,8 +147,8 @@ export class Coordinator implements CoordinatorEvents {
       this.recovery.leaseOverAt,
       now + reply.leaseRemainingMs / leaseSafety,
     );
-    if (reply.sizeBytes < this.core.sizeBytes) {
-      this.ops.resize([link], this.core.sizeBytes, () => undefined);
+    if (reply.sizeBytes < this.announcedBytes) {
+      this.ops.resize([link], this.announcedBytes, () => undefined);
     }
     this.heartbeat(link, now);
     if (this.core.phase === 'serving') this.welcome(link);
@@ -254,8 +256,9 @@ export class Coordinator implements CoordinatorEvents {
   /** The record has grown: tells the replicas, then allows I/O up to the new size. */
   resize(sizeBytes: number, done: (status: number) => void): void {
     if (sizeBytes < this.core.sizeBytes) return done(Status.invalid);
+    this.announcedBytes = Math.max(this.announcedBytes, sizeBytes);
     this.ops.resize(this.core.links, sizeBytes, () => {
-      this.setSize(sizeBytes);
+      this.setSize(Math.max(sizeBytes, this.core.sizeBytes));
       done(Status.ok);
     });
   }
@@ -321,6 +324,7 @@ export class Coordinator implements CoordinatorEvents {
 
   private setSize(sizeBytes: number): void {
     this.core.sizeBytes = sizeBytes;
+    this.announcedBytes = Math.max(this.announcedBytes, sizeBytes);
     const bytes = bitmapBytes(sizeBytes, this.core.options.geometry.chunkBytes);
     this.core.marks = resized(this.core.marks, bytes);
     this.core.touched = resized(this.core.touched, bytes);
