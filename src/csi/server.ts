@@ -1,6 +1,8 @@
 import type { ControllerDefinition } from '../gen/csi/v1/Controller.js';
 import type { NodeDefinition } from '../gen/csi/v1/Node.js';
 import type { ProtoGrpcType } from '../gen/csi.js';
+import { FilesystemTool } from '../platform/block/filesystem.js';
+import { Mounter } from '../platform/block/mounter.js';
 import type { NodeApi } from '../platform/grpc-client.js';
 import {
   startGrpcServer,
@@ -13,8 +15,6 @@ import { loadProto } from '../platform/proto.js';
 import type { RunCommand } from '../platform/run-command.js';
 import { controllerHandlers } from './controller/controller.js';
 import { identityHandlers } from './identity.js';
-import { FilesystemTool } from './mounts/filesystem.js';
-import { Mounter } from './mounts/mounter.js';
 import { nodeHandlers } from './node/node.js';
 import { TopologyKeys } from './topology.js';
 import { VolumeLocks } from './volume-locks.js';

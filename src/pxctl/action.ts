@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import { PxError } from '../kernel/errors.js';
+import { FilesystemTool } from '../platform/block/filesystem.js';
+import { Mounter } from '../platform/block/mounter.js';
 import type { CommandContext, PxctlDeps } from './context.js';
 import { usageError } from './errors.js';
 import { exitCodes, type ExitCode } from './exit-codes.js';
@@ -36,8 +38,8 @@ export class Actions {
           {
             px,
             json: flags.json === true,
-            run: this.deps.run,
-            mountInfoPath: this.deps.mountInfoPath,
+            mounter: new Mounter(this.deps.run, this.deps.mountInfoPath),
+            filesystems: new FilesystemTool(this.deps.run),
             longTimeoutMs: askedMs ?? longTimeoutMs,
             print: (text) => this.deps.out(`${text}\n`),
             note: (text) => this.deps.err(`pxctl: ${text}\n`),

@@ -1,3 +1,5 @@
+import type { FilesystemTool } from '../platform/block/filesystem.js';
+import type { Mounter } from '../platform/block/mounter.js';
 import type { NodeApi } from '../platform/grpc-client.js';
 import type { RunCommand } from '../platform/run-command.js';
 
@@ -15,8 +17,8 @@ export interface PxctlDeps {
 export interface CommandContext {
   readonly px: NodeApi;
   readonly json: boolean;
-  readonly run: RunCommand;
-  readonly mountInfoPath: string;
+  readonly mounter: Mounter;
+  readonly filesystems: FilesystemTool;
   /** For work that reads or copies whole volumes; what --timeout says, when it does. */
   readonly longTimeoutMs: number;
   /** A line of the result. */

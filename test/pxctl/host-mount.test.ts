@@ -1,6 +1,6 @@
 import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseMounts } from '../../src/pxctl/host/kernel.js';
+import { readMountInfo } from '../../src/platform/block/mountinfo.js';
 import type { NodeApi } from '../../src/platform/grpc-client.js';
 import { run, tryRun } from '../../tools/lib/run.js';
 import { startFakePxNode, type FakePxNode } from '../support/fake-px-node.js';
@@ -23,8 +23,8 @@ describeOnCluster('host mount and unmount on the kernel', () => {
   }
 
   async function mountsHere(): Promise<string[]> {
-    const mounts = parseMounts(await readFile('/proc/self/mountinfo', 'utf8'));
-    return mounts.map((mount) => mount.path).filter((at) => at.startsWith(`${directory}/`));
+    const mounts = await readMountInfo('/proc/self/mountinfo');
+    return mounts.map((mount) => mount.mountPoint).filter((at) => at.startsWith(`${directory}/`));
   }
 
   async function isAttached(name: string): Promise<boolean> {

@@ -1,12 +1,12 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { VolumeCapability } from '../../src/gen/csi/v1/VolumeCapability.js';
-import { parseMountInfo } from '../../src/csi/mounts/mountinfo.js';
 import { startCsiServer } from '../../src/csi/server.js';
 import { connectNode, type NodeApi } from '../../src/platform/grpc-client.js';
 import type { RunningServer } from '../../src/platform/grpc-server.js';
 import { silentLogger, type Logger } from '../../src/platform/logger.js';
+import { readMountInfo } from '../../src/platform/block/mountinfo.js';
 import { runCommand } from '../../src/platform/run-command.js';
 import { connectCsi, type CsiClients } from '../../tools/lib/grpc.js';
 import { startFakePxNode, type FakePxNode } from './fake-px-node.js';
@@ -56,7 +56,7 @@ export async function sh(file: string, ...args: string[]): Promise<string> {
 
 /** The mount points below a directory, as the kernel says, deepest last mounted first. */
 export async function mountsBelow(dir: string): Promise<string[]> {
-  const entries = parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  const entries = await readMountInfo('/proc/self/mountinfo');
   return entries
     .map((entry) => entry.mountPoint)
     .filter((mountPoint) => mountPoint.startsWith(`${dir}/`))

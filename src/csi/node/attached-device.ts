@@ -1,6 +1,6 @@
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { PxError } from '../../kernel/errors.js';
-import { readBlockDevice, type BlockDevice } from '../mounts/block-device.js';
+import { readBlockDevice, type BlockDevice } from '../../platform/block/block-device.js';
 import { pxTimeouts } from '../px-volumes.js';
 import { ownNodeId, type NodeContext } from './context.js';
 

@@ -1,9 +1,9 @@
 import { isAbsolute, normalize } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
+import type { FilesystemTool } from '../../platform/block/filesystem.js';
+import type { Mounter } from '../../platform/block/mounter.js';
 import type { NodeApi } from '../../platform/grpc-client.js';
 import type { Logger } from '../../platform/logger.js';
-import type { FilesystemTool } from '../mounts/filesystem.js';
-import type { Mounter } from '../mounts/mounter.js';
 import { pxTimeouts, required } from '../px-volumes.js';
 import type { TopologyKeys } from '../topology.js';
 import type { VolumeLocks } from '../volume-locks.js';

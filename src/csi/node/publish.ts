@@ -2,8 +2,9 @@ import type { NodePublishVolumeRequest__Output } from '../../gen/csi/v1/NodePubl
 import type { NodeUnpublishVolumeRequest__Output } from '../../gen/csi/v1/NodeUnpublishVolumeRequest.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { PxError } from '../../kernel/errors.js';
+import { deviceNumberOf, type BlockDevice } from '../../platform/block/block-device.js';
+import { isReadOnly } from '../../platform/block/mountinfo.js';
 import { readAccess, type Access } from '../capability.js';
-import { deviceNumberOf, type BlockDevice } from '../mounts/block-device.js';
 import { required, requireVolume } from '../px-volumes.js';
 import { isPublishedReadOnly } from '../volume-context.js';
 import { requireAttachedDevice } from './attached-device.js';
@@ -70,10 +71,10 @@ async function publish(context: NodeContext, wish: PublishWish): Promise<void> {
     await mounter.bind(wish.source, target);
   }
   const entry = await mounter.at(target);
-  const isReadOnly = entry?.options.includes('ro') === true;
+  const readOnly = entry !== undefined && isReadOnly(entry);
   // Also finishes a call that was cut off between the bind and its remount.
-  if (wish.readOnly && !isReadOnly) await mounter.makeBindReadOnly(target);
-  if (!wish.readOnly && isReadOnly) {
+  if (wish.readOnly && !readOnly) await mounter.makeBindReadOnly(target);
+  if (!wish.readOnly && readOnly) {
     throw new PxError(
       'already_exists',
       `volume "${wish.volume.id}" is published read-only at ${target}`,

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import type { BlockDevice } from '../mounts/block-device.js';
-import type { MountEntry } from '../mounts/mountinfo.js';
+import type { BlockDevice } from '../../platform/block/block-device.js';
+import type { MountEntry } from '../../platform/block/mountinfo.js';
 import type { NodeContext } from './context.js';
 
 /**

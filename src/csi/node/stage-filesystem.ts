@@ -1,9 +1,11 @@
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { PxError, toPxError } from '../../kernel/errors.js';
+import type { BlockDevice } from '../../platform/block/block-device.js';
+import { readOnlyMountOptions, usualMountOptions } from '../../platform/block/filesystem.js';
+import { mountFilled } from '../../platform/block/mount-filled.js';
+import { hasStopped, isReadOnly, type MountEntry } from '../../platform/block/mountinfo.js';
+import type { FsType } from '../../platform/block/probe.js';
 import type { Access } from '../capability.js';
-import type { BlockDevice } from '../mounts/block-device.js';
-import type { FsType } from '../mounts/filesystem.js';
-import { hasStopped, type MountEntry } from '../mounts/mountinfo.js';
 import { mergeMountOptions } from '../parameters/mount-options.js';
 import type { NodeContext } from './context.js';
 import { mountsOf, removeMount } from './published-mounts.js';
@@ -35,18 +37,12 @@ export async function stageFilesystem(context: NodeContext, wish: StageWish): Pr
   await prepareContent(context, wish, fsType);
   await mounter.makeDirectory(path);
   const options = mountOptions(wish, fsType);
-  await mounter.mount(device.path, path, fsType, options);
-  if (wish.readOnly) return;
-  // A copy of a smaller volume brings a file system smaller than its device.
-  try {
-    await filesystems.grow(device.path, path, fsType);
-  } catch (thrown) {
-    // Nobody has it yet, so what cannot be done while it is mounted is done before.
-    logger.warn(`growing before the mount instead: ${toPxError(thrown).message}`);
-    await mounter.unmount(path);
-    await filesystems.growUnmounted(device, fsType);
-    await mounter.mount(device.path, path, fsType, options);
-  }
+  if (wish.readOnly) return mounter.mount(device.path, path, fsType, options);
+  await mountFilled(context, { device, path, fsType, options }, (thrown) => {
+    // A pod must not get an ext4 that its check called damaged.
+    if (fsType === 'ext4') throw thrown;
+    logger.warn(`not grown: ${toPxError(thrown).message}`, { path });
+  });
 }
 
 /** The class's `fs`, which the volume keeps, overrides what the claim says. */
@@ -81,11 +77,10 @@ async function isStaged(context: NodeContext, wish: StageWish, fsType: FsType): 
       `volume "${wish.volume.id}" is staged with ${entry.fsType}, not ${fsType}`,
     );
   }
-  const isReadOnly = entry.options.includes('ro');
-  if (isReadOnly === wish.readOnly) return true;
+  if (isReadOnly(entry) === wish.readOnly) return true;
   throw new PxError(
     'already_exists',
-    `volume "${wish.volume.id}" is staged ${isReadOnly ? 'read-only' : 'for writing'}`,
+    `volume "${wish.volume.id}" is staged ${isReadOnly(entry) ? 'read-only' : 'for writing'}`,
   );
 }
 
@@ -137,7 +132,7 @@ async function prepareContent(
     case 'unfinished':
       refuseFormat(wish);
       logger.info('formatting', { volume: volume.id, device: device.path, fsType });
-      await filesystems.format(device, fsType, wish.formatOptions);
+      await filesystems.format(device, content, fsType, wish.formatOptions);
   }
 }
 
@@ -159,16 +154,10 @@ function refuseFormat(wish: StageWish): void {
 
 function mountOptions(wish: StageWish, fsType: FsType): string[] {
   const { volume, device } = wish;
-  const ours = [
-    // Space that is deleted goes back to the pool, unless the class says no.
-    volume.spec?.no_discard === true ? 'nodiscard' : 'discard',
-    // A clone or a snapshot has the uuid of its source, which may be mounted here too.
-    ...(fsType === 'xfs' ? ['nouuid'] : ['errors=remount-ro']),
-  ];
-  const forced = [
-    ...(wish.readOnly ? ['ro'] : []),
-    // A journal cannot be replayed on a device that refuses writes.
-    ...(device.readOnly ? [fsType === 'xfs' ? 'norecovery' : 'noload'] : []),
-  ];
-  return mergeMountOptions(ours, wish.classMountOptions, wish.access.mountFlags, forced);
+  return mergeMountOptions(
+    usualMountOptions(fsType, volume.spec?.no_discard === true),
+    wish.classMountOptions,
+    wish.access.mountFlags,
+    readOnlyMountOptions(fsType, { readOnly: wish.readOnly, deviceReadOnly: device.readOnly }),
+  );
 }

@@ -5,8 +5,8 @@ import type { NodeGetVolumeStatsResponse } from '../../gen/csi/v1/NodeGetVolumeS
 import type { VolumeCondition } from '../../gen/csi/v1/VolumeCondition.js';
 import type { VolumeUsage } from '../../gen/csi/v1/VolumeUsage.js';
 import { PxError } from '../../kernel/errors.js';
-import { deviceNumberOf, readBlockDevice } from '../mounts/block-device.js';
-import { hasStopped, type MountEntry } from '../mounts/mountinfo.js';
+import { deviceNumberOf, readBlockDevice } from '../../platform/block/block-device.js';
+import { hasStopped, type MountEntry } from '../../platform/block/mountinfo.js';
 import { required, requireVolume } from '../px-volumes.js';
 import { conditionOf, healthOf } from '../volume-health.js';
 import { findAttachedDevice } from './attached-device.js';

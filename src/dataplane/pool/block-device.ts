@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { parseMountInfo } from '../../platform/block/mountinfo.js';
 import { closeFile, openFile, OpenFlag } from '../sys/files.js';
 import { Errno, errnoName } from '../sys/libc.js';
 import type { DriveView } from './contracts.js';
@@ -72,19 +73,9 @@ export function exclusiveUseProblem(realPath: string): string {
 
 /** Where the device is mounted in this mount namespace. Source: proc_pid_mountinfo(5). */
 export function mountPointsOf(deviceNumber: string): string[] {
-  const points: string[] = [];
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    const fields = line.split(' ');
-    if (fields[2] === deviceNumber && fields[4] !== undefined) points.push(unescape(fields[4]));
-  }
-  return points;
-}
-
-/** Space, tab, newline and backslash are written in octal. */
-function unescape(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
-  );
+  return parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    .filter((entry) => entry.device === deviceNumber)
+    .map((entry) => entry.mountPoint);
 }
 
 function useOf(sysfs: string, name: string, sizeBytes: number): string {

@@ -66,7 +66,7 @@ function addDetach(host: Command, actions: Actions): void {
     if (mount !== undefined && flags.force !== true) {
       throw new PxError(
         'failed_precondition',
-        `volume "${volume.name}" is mounted on ${mount.path}; ` +
+        `volume "${volume.name}" is mounted on ${mount.mountPoint}; ` +
           `use "pxctl host unmount ${volume.name}"`,
       );
     }

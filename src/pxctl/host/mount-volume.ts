@@ -1,19 +1,13 @@
 import { mkdir } from 'node:fs/promises';
-import { PxError, toPxError } from '../../kernel/errors.js';
+import { PxError } from '../../kernel/errors.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
+import { readBlockDevice, type BlockDevice } from '../../platform/block/block-device.js';
+import { readOnlyMountOptions, usualMountOptions } from '../../platform/block/filesystem.js';
+import { mountFilled } from '../../platform/block/mount-filled.js';
+import { isReadOnly, kernelPath, type MountEntry } from '../../platform/block/mountinfo.js';
+import type { FsType } from '../../platform/block/probe.js';
 import type { CommandContext } from '../context.js';
-import {
-  growMounted,
-  growUnmountedExt4,
-  makeFilesystem,
-  probeContent,
-  type FsType,
-} from './filesystem.js';
-import { kernelPath, readDevice, readMounts, volumeIdOfDevice } from './kernel.js';
-import type { Device, Mount } from './kernel.js';
-
-/** A mount may replay the journal of a large file system, an unmount writes back what is dirty. */
-const mountTimeoutMs = 120_000;
+import { notGrown, volumeIdOfDevice } from './volume-mounts.js';
 
 export interface MountWish {
   readonly volume: string;
@@ -40,7 +34,7 @@ export async function mountVolume(context: CommandContext, wish: MountWish): Pro
   const readOnly = wish.readOnly || volume.read_only;
   const path = await kernelPath(wish.path);
   const attachedBefore = volume.attached_on !== '';
-  const occupied = (await readMounts(context.mountInfoPath)).findLast((at) => at.path === path);
+  const occupied = await context.mounter.at(path);
   // Before the attach, as a refusal must leave nothing behind; after it again, with the device.
   if (occupied !== undefined && !attachedBefore) throw inUse(path, occupied);
   const attached = await px.AttachVolume({
@@ -53,10 +47,10 @@ export async function mountVolume(context: CommandContext, wish: MountWish): Pro
     const done = { volume, devicePath: device.path, path };
     if (occupied !== undefined) {
       if (occupied.device !== device.number) throw inUse(path, occupied);
-      if (occupied.readOnly !== readOnly) throw otherMode(path, occupied);
+      if (isReadOnly(occupied) !== readOnly) throw otherMode(path, occupied);
       return { ...done, formatted: false, already: true };
     }
-    const formatted = await prepareContent(context, volume, device, fsType);
+    const formatted = await prepareContent(context, volume, device, { fsType, readOnly });
     await mkdir(path, { recursive: true });
     await mountDevice(context, volume, device, { path, fsType, readOnly });
     return { ...done, formatted, already: false };
@@ -70,9 +64,9 @@ export async function mountVolume(context: CommandContext, wish: MountWish): Pro
  * px-node may be on another machine, whose device names mean something else
  * here: nothing is formatted before the kernel says that this is the volume.
  */
-async function ownDevice(volume: Volume__Output, path: string): Promise<Device> {
-  const device = await readDevice(path);
-  if ((await volumeIdOfDevice(device.number)) === volume.id) return device;
+async function ownDevice(volume: Volume__Output, path: string): Promise<BlockDevice> {
+  const device = await readBlockDevice(path).catch(() => undefined);
+  if (device !== undefined && (await volumeIdOfDevice(device.number)) === volume.id) return device;
   throw new PxError(
     'failed_precondition',
     `${path} is not the device of volume "${volume.name}" on this machine; ` +
@@ -89,15 +83,15 @@ function wantedFs(volume: Volume__Output): FsType {
   );
 }
 
-function inUse(path: string, by: Mount): PxError {
+function inUse(path: string, by: MountEntry): PxError {
   return new PxError(
     'failed_precondition',
     `${path} is the mount point of ${by.source} (${by.fsType}); unmount that or choose another path`,
   );
 }
 
-function otherMode(path: string, mounted: Mount): PxError {
-  const how = mounted.readOnly ? 'read-only' : 'for writing';
+function otherMode(path: string, mounted: MountEntry): PxError {
+  const how = isReadOnly(mounted) ? 'read-only' : 'for writing';
   return new PxError('failed_precondition', `${path} has it mounted ${how}; unmount it first`);
 }
 
@@ -105,22 +99,23 @@ function otherMode(path: string, mounted: Mount): PxError {
 async function prepareContent(
   context: CommandContext,
   volume: Volume__Output,
-  device: Device,
-  fsType: FsType,
+  device: BlockDevice,
+  wish: { readonly fsType: FsType; readonly readOnly: boolean },
 ): Promise<boolean> {
-  const content = await probeContent(context.run, device);
-  if (content.kind === 'filesystem' && content.type === fsType) return false;
+  const { fsType } = wish;
+  const content = await context.filesystems.probe(device);
+  if (content.kind === 'filesystem' && content.fsType === fsType) return false;
   if (content.kind === 'empty' || content.kind === 'unfinished') {
-    if (device.readOnly) {
+    if (wish.readOnly || device.readOnly) {
       throw new PxError(
         'failed_precondition',
         `volume "${volume.name}" has no file system and is read-only here, so none is made`,
       );
     }
-    await makeFilesystem(context.run, device, fsType, content.kind === 'unfinished');
+    await context.filesystems.format(device, content, fsType);
     return true;
   }
-  const what = content.kind === 'filesystem' ? content.type : content.what;
+  const what = content.kind === 'filesystem' ? content.fsType : content.what;
   throw new PxError(
     'device_in_use',
     `volume "${volume.name}" holds ${what} where ${fsType} was expected; it is left as it is`,
@@ -130,44 +125,25 @@ async function prepareContent(
 async function mountDevice(
   context: CommandContext,
   volume: Volume__Output,
-  device: Device,
+  device: BlockDevice,
   wish: { readonly path: string; readonly fsType: FsType; readonly readOnly: boolean },
 ): Promise<void> {
   const { path, fsType, readOnly } = wish;
-  const { run } = context;
   const options = [
-    volume.spec?.no_discard === true ? 'nodiscard' : 'discard',
-    // A clone has the uuid of its source, which may be mounted here too.
-    ...(fsType === 'xfs' ? ['nouuid'] : ['errors=remount-ro']),
-    ...(readOnly ? ['ro'] : []),
-    // A journal can't be replayed onto a device that takes no writes.
-    ...(device.readOnly ? [fsType === 'xfs' ? 'norecovery' : 'noload'] : []),
+    ...usualMountOptions(fsType, volume.spec?.no_discard === true),
+    ...readOnlyMountOptions(fsType, { readOnly, deviceReadOnly: device.readOnly }),
   ];
-  const mount = () =>
-    run('mount', ['-t', fsType, '-o', options.join(','), device.path, path], {
-      timeoutMs: mountTimeoutMs,
-    });
-  await mount();
-  if (device.readOnly) {
-    context.note(
-      `"${volume.name}" takes no writes, so its journal was not replayed: ` +
-        'the latest changes may be missing; a clone shows them',
+  if (readOnly) {
+    await context.mounter.mount(device.path, path, fsType, options);
+  } else {
+    // It is of use without the space that it does not fill.
+    await mountFilled(context, { device, path, fsType, options }, (thrown) =>
+      context.note(notGrown(path, thrown)),
     );
   }
-  if (readOnly) return;
-  // The volume may have grown while it was mounted nowhere. It is of use without that space.
-  try {
-    await growMounted(run, device.path, path, fsType);
-  } catch (thrown) {
-    if (fsType !== 'ext4') return context.note(notGrown(path, thrown));
-    await run('umount', [path], { timeoutMs: mountTimeoutMs });
-    await growUnmountedExt4(run, device.path).catch((again: unknown) =>
-      context.note(notGrown(path, again)),
-    );
-    await mount();
-  }
-}
-
-function notGrown(path: string, thrown: unknown): string {
-  return `the file system on ${path} was not grown: ${toPxError(thrown).message}`;
+  if (!device.readOnly) return;
+  context.note(
+    `"${volume.name}" takes no writes, so its journal was not replayed: ` +
+      'the latest changes may be missing; a clone shows them',
+  );
 }

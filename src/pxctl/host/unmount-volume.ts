@@ -1,10 +1,8 @@
 import { PxError } from '../../kernel/errors.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
+import { kernelPath, type MountEntry } from '../../platform/block/mountinfo.js';
 import type { CommandContext } from '../context.js';
-import { kernelPath, readMounts, type Mount } from './kernel.js';
 import { mountsOfVolume } from './volume-mounts.js';
-
-const unmountTimeoutMs = 120_000;
 
 export interface Unmounted {
   readonly volume: Volume__Output;
@@ -22,21 +20,21 @@ export async function unmountVolume(
   const volume = await context.px.GetVolume({ id_or_name: idOrName });
   const path = asked === undefined ? undefined : await kernelPath(asked);
   const mounts = await mountsOfVolume(context, volume);
-  const chosen = path === undefined ? mounts : mounts.filter((mount) => mount.path === path);
+  const chosen = path === undefined ? mounts : mounts.filter((mount) => mount.mountPoint === path);
   if (path !== undefined && chosen.length === 0) await refuseForeign(context, volume, path);
   if (path === undefined) refuseSeveral(volume, mounts);
   // The last mount on a path lies on top of the others.
-  for (const mount of [...chosen].reverse()) await unmount(context, mount);
-  const remaining = (await mountsOfVolume(context, volume)).map((mount) => mount.path);
+  for (const mount of [...chosen].reverse()) await unmount(context, volume, mount);
+  const remaining = (await mountsOfVolume(context, volume)).map((mount) => mount.mountPoint);
   if (remaining.length === 0 && (await isAttachedHere(context, volume))) {
     await context.px.DetachVolume({ id_or_name: volume.id });
   }
-  return { volume, paths: chosen.map((mount) => mount.path), remaining };
+  return { volume, paths: chosen.map((mount) => mount.mountPoint), remaining };
 }
 
 /** Some of them may be Kubernetes', and pods live on them. */
-function refuseSeveral(volume: Volume__Output, mounts: readonly Mount[]): void {
-  const paths = new Set(mounts.map((mount) => mount.path));
+function refuseSeveral(volume: Volume__Output, mounts: readonly MountEntry[]): void {
+  const paths = new Set(mounts.map((mount) => mount.mountPoint));
   if (paths.size < 2) return;
   throw new PxError(
     'failed_precondition',
@@ -50,22 +48,34 @@ async function refuseForeign(
   volume: Volume__Output,
   path: string,
 ): Promise<void> {
-  const there = (await readMounts(context.mountInfoPath)).findLast((mount) => mount.path === path);
-  if (there === undefined) return;
-  throw new PxError(
+  const there = await context.mounter.at(path);
+  if (there !== undefined) throw ofAnother(there, volume);
+}
+
+function ofAnother(mount: MountEntry, volume: Volume__Output): PxError {
+  return new PxError(
     'failed_precondition',
-    `${path} is the mount point of ${there.source}, not of volume "${volume.name}"; it is left alone`,
+    `${mount.mountPoint} is the mount point of ${mount.source}, ` +
+      `not of volume "${volume.name}"; it is left alone`,
   );
 }
 
-async function unmount(context: CommandContext, mount: Mount): Promise<void> {
+async function unmount(
+  context: CommandContext,
+  volume: Volume__Output,
+  mount: MountEntry,
+): Promise<void> {
+  // Something else may lie on top by now, or may have done so from the start.
+  const top = await context.mounter.at(mount.mountPoint);
+  if (top === undefined) return;
+  if (top.device !== mount.device) throw ofAnother(top, volume);
   try {
-    await context.run('umount', [mount.path], { timeoutMs: unmountTimeoutMs });
+    await context.mounter.unmountLayer(mount.mountPoint);
   } catch (thrown) {
     if (!/busy/.test(String(thrown))) throw thrown;
     throw new PxError(
       'failed_precondition',
-      `${mount.path} is in use; "fuser -vm ${mount.path}" shows by whom`,
+      `${mount.mountPoint} is in use; "fuser -vm ${mount.mountPoint}" shows by whom`,
       {},
       thrown,
     );

@@ -1,19 +1,17 @@
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { toPxError } from '../../kernel/errors.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
+import { isReadOnly, type MountEntry } from '../../platform/block/mountinfo.js';
 import type { CommandContext } from '../context.js';
-import { growMounted } from './filesystem.js';
-import { readMounts, volumeIdOfDevice, type Mount } from './kernel.js';
-
-/** Writes back what is dirty; a full page cache takes its time. */
-const syncTimeoutMs = 120_000;
 
 /** Where the volume is mounted on this machine, also on a device that it no longer has. */
 export async function mountsOfVolume(
   context: CommandContext,
   volume: Volume__Output,
-): Promise<Mount[]> {
-  const found: Mount[] = [];
-  for (const mount of await readMounts(context.mountInfoPath)) {
+): Promise<MountEntry[]> {
+  const found: MountEntry[] = [];
+  for (const mount of await context.mounter.list()) {
     if ((await volumeIdOfDevice(mount.device)) === volume.id) found.push(mount);
   }
   return found;
@@ -25,11 +23,16 @@ export async function growMountedFilesystem(
   volume: Volume__Output,
 ): Promise<void> {
   const mounts = await mountsOfVolume(context, volume);
-  const mount = mounts.find((candidate) => !candidate.readOnly);
+  const mount = mounts.find((candidate) => !isReadOnly(candidate));
   if (mount === undefined) return;
-  await growMounted(context.run, mount.source, mount.path, mount.fsType).catch((thrown: unknown) =>
-    context.note(`the file system on ${mount.path} was not grown: ${toPxError(thrown).message}`),
-  );
+  const { source, mountPoint, fsType } = mount;
+  await context.filesystems
+    .grow(source, mountPoint, fsType)
+    .catch((thrown: unknown) => context.note(notGrown(mountPoint, thrown)));
+}
+
+export function notGrown(path: string, thrown: unknown): string {
+  return `the file system on ${path} was not grown: ${toPxError(thrown).message}`;
 }
 
 /**
@@ -39,5 +42,19 @@ export async function growMountedFilesystem(
 export async function writeBack(context: CommandContext, volume: Volume__Output): Promise<void> {
   const [mount] = await mountsOfVolume(context, volume);
   if (mount === undefined) return;
-  await context.run('sync', ['-f', mount.path], { timeoutMs: syncTimeoutMs });
+  await context.mounter.writeBack(mount.mountPoint);
+}
+
+/**
+ * The volume whose device this is, '' for any other device: px backs its loop
+ * devices with a file named by the volume's id. The kernel says so even after
+ * the volume was taken over or came back as another device.
+ */
+export async function volumeIdOfDevice(number: string): Promise<string> {
+  try {
+    const file = await readFile(`/sys/dev/block/${number}/loop/backing_file`, 'utf8');
+    return basename(file.trim().replace(/ \(deleted\)$/, ''));
+  } catch {
+    return '';
+  }
 }

@@ -1,13 +1,13 @@
-import { mkdir, open, readFile, realpath, rmdir, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, rmdir, stat, unlink } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
-import type { RunCommand } from '../../platform/run-command.js';
-import { parseMountInfo, type MountEntry } from './mountinfo.js';
+import type { RunCommand } from '../run-command.js';
+import { kernelPath, readMountInfo, type MountEntry } from './mountinfo.js';
 
 /** A mount may replay a journal of a large file system first. */
 const mountTimeoutMs = 120_000;
-/** An unmount writes back what is dirty. */
+/** Writes back what is dirty; a full page cache takes its time. */
 const unmountTimeoutMs = 120_000;
 const statTimeoutMs = 10_000;
 /** A mount point can be covered several times, by calls that were cut off and repeated. */
@@ -28,13 +28,13 @@ export class Mounter {
     private readonly mountInfoPath = '/proc/self/mountinfo',
   ) {}
 
-  async list(): Promise<MountEntry[]> {
-    return parseMountInfo(await readFile(this.mountInfoPath, 'utf8'));
+  list(): Promise<MountEntry[]> {
+    return readMountInfo(this.mountInfoPath);
   }
 
   /** The topmost mount on a path, undefined when it is no mount point. */
   async at(path: string): Promise<MountEntry | undefined> {
-    const real = await this.realPath(path);
+    const real = await kernelPath(path);
     return (await this.list()).filter((entry) => entry.mountPoint === real).at(-1);
   }
 
@@ -70,11 +70,21 @@ export class Mounter {
     await this.unmountWith(['-l'], path);
   }
 
+  /** Takes away what is mounted on top there, and only that. */
+  async unmountLayer(path: string, flags: readonly string[] = []): Promise<void> {
+    await this.run('umount', [...flags, path], { timeoutMs: unmountTimeoutMs });
+  }
+
+  /** Writes what is in the page cache back to the device. */
+  async writeBack(path: string): Promise<void> {
+    await this.run('sync', ['-f', path], { timeoutMs: unmountTimeoutMs });
+  }
+
   private async unmountWith(flags: readonly string[], path: string): Promise<void> {
-    const real = await this.realPath(path);
+    const real = await kernelPath(path);
     for (let layer = 0; layer < mostLayers; layer += 1) {
       if ((await this.at(real)) === undefined) return;
-      await this.run('umount', [...flags, real], { timeoutMs: unmountTimeoutMs });
+      await this.unmountLayer(real, flags);
     }
     throw new PxError('internal', `"${path}" is still a mount point after ${mostLayers} unmounts`);
   }
@@ -115,14 +125,5 @@ export class Mounter {
     const state = await this.inspect(path);
     if (state.kind !== 'present') return;
     await (state.stats.isDirectory() ? rmdir(path) : unlink(path));
-  }
-
-  /** mountinfo has resolved paths; the last part is kept, as a broken mount resolves no further. */
-  private async realPath(path: string): Promise<string> {
-    try {
-      return join(await realpath(dirname(path)), basename(path));
-    } catch {
-      return path;
-    }
   }
 }
