@@ -18,7 +18,14 @@ import { runPxctl } from './program.js';
 /** A px.v1.Node that answers what a test puts here; the wire and the client are real. */
 type Served = Pick<
   NodeDefinition,
-  'GetStatus' | 'ListNodes' | 'CreateVolume' | 'GetVolume' | 'ListVolumes' | 'CheckVolume'
+  | 'GetStatus'
+  | 'ListNodes'
+  | 'CreateVolume'
+  | 'GetVolume'
+  | 'ListVolumes'
+  | 'ResizeVolume'
+  | 'UpdateVolume'
+  | 'CheckVolume'
 >;
 
 const protoDir = join(process.cwd(), 'proto');
@@ -64,6 +71,8 @@ let state: string;
 let listNodesError: ErrorCode | undefined;
 let createError: PxError | undefined;
 let created: CreateVolumeRequest__Output[];
+let resizeError: PxError | undefined;
+let changed: object[];
 let listed: ListVolumesRequest__Output[];
 let check: CheckVolumeResponse;
 
@@ -96,6 +105,15 @@ beforeAll(async () => {
         const name = last ? 'a-second-page' : 'vol1';
         return { volumes: [{ ...volume, name, id: name }], next_token: last ? '' : 'more' };
       },
+      ResizeVolume: async (request) => {
+        changed.push(request);
+        if (resizeError !== undefined) throw resizeError;
+        return { ...volume, id: 'not-of-this-machine', name: request.id_or_name };
+      },
+      UpdateVolume: async (request) => {
+        changed.push(request);
+        return { ...volume, name: request.id_or_name };
+      },
       CheckVolume: async () => check,
     },
     silentLogger,
@@ -112,7 +130,9 @@ beforeEach(() => {
   state = 'operational';
   listNodesError = undefined;
   createError = undefined;
+  resizeError = undefined;
   created = [];
+  changed = [];
   listed = [];
   check = { equal: true, bytes_compared: gib, replicas_compared: ['r1', 'r2'], differences: [] };
 });
@@ -150,6 +170,10 @@ describe('usage', () => {
     [['volume', 'create', 'a', '--label', 'novalue']],
     [['volume', 'create', 'a', '--nodes', 'n1,,n2']],
     [['volume', 'resize', 'a']],
+    [['volume', 'update', 'a']],
+    [['volume', 'update', 'a', '--sticky']],
+    [['volume', 'update', 'a', '--sticky', 'maybe']],
+    [['volume', 'update', 'a', '--sharedv4', 'on']],
     [['volume', 'lst']],
     [['--timeout', 'soon', 'status']],
     [['nonsense']],
@@ -158,7 +182,7 @@ describe('usage', () => {
     expect(code).toBe(2);
     expect(out).toBe('');
     expect(err).toMatch(/^pxctl: [^\n]+\n$/);
-    expect(created).toEqual([]);
+    expect([...created, ...changed]).toEqual([]);
   });
 
   test.each([
@@ -173,7 +197,6 @@ describe('usage', () => {
     [['--storagepolicy', 'gold'], 'storage policies'],
     [['--max_iops', '100,100'], 'I/O limits'],
     [['--max_bandwidth', '5,5'], 'I/O limits'],
-    [['--sticky'], 'sticky volumes'],
   ])('volume create %j says that this release does not have it', async (flags, feature) => {
     for (const args of [
       ['volume', 'create', ...flags, 'a'],
@@ -219,6 +242,7 @@ describe('commands', () => {
       ...['--io_priority', '2', '--io_profile', 'none', '--queue_depth', '64', '-a', 'auto'],
       ...['--nodes', 'n1;n2,n3', '--zones', 'z1', '--racks', 'r1', '--regions', 'eu'],
       ...['--best_effort_location_provisioning', '--group', 'g', '--fg', '--nodiscard'],
+      ...['--sticky'],
       ...['--label', 'a=1,b=x=y', '-l', 'c=3'],
     );
     expect({ code, out }).toEqual({ code: 0, out: 'Volume successfully created: id-1\n' });
@@ -240,10 +264,30 @@ describe('commands', () => {
       best_effort_location: true,
       group: 'g',
       group_enforced: true,
-      sticky: false,
+      sticky: true,
       no_discard: true,
       labels: { a: '1', b: 'x=y', c: '3' },
     });
+  });
+
+  test('volume update sends only what the flags say, the growth first', async () => {
+    const { code, out } = await pxctl('v', 'u', 'db', '--sticky', 'OFF');
+    expect({ code, out }).toEqual({ code: 0, out: 'Volume db successfully updated.\n' });
+    const update = { id_or_name: 'db', set_labels: {}, remove_labels: [] };
+    expect(changed).toEqual([{ ...update, sticky: false, _sticky: 'sticky' }]);
+    changed = [];
+    await pxctl('volume', 'update', 'db', '-s', '20', '-l', 'a=1,b=', '--label', 'c=3');
+    expect(changed).toEqual([
+      { id_or_name: 'db', size_bytes: String(20 * gib) },
+      { ...update, set_labels: { a: '1', c: '3' }, remove_labels: ['b'] },
+    ]);
+    changed = [];
+    expect((await pxctl('volume', 'update', 'db', '-s', '20')).out).toBe('Volume db has 10 GiB.\n');
+    expect(changed).toHaveLength(1);
+    resizeError = new PxError('out_of_range', 'it cannot shrink');
+    const refused = await pxctl('volume', 'update', 'db', '-s', '1', '--sticky', 'on');
+    expect(refused).toMatchObject({ code: 2, out: '' });
+    expect(changed).toHaveLength(2);
   });
 
   test.each<[ErrorCode, number]>([

@@ -130,3 +130,19 @@ it('places replicas in distinct zones, with one on the node that the pod prefers
     }),
   ).rejects.toMatchObject({ code: 'resource_exhausted' });
 });
+
+it('deletes a sticky volume only when an administrator has cleared that', async () => {
+  const parameters = { repl: '2', sticky: 'true' };
+  const claim = { name: 'sticky', sizeBytes: gib, parameters, fsType: 'ext4' };
+  const id = await kubernetes.createVolume(claim);
+  const { controller } = cluster.csi('n1');
+  await expect(controller.DeleteVolume({ volume_id: id })).rejects.toMatchObject({
+    code: 'failed_precondition',
+    message: expect.stringContaining('--sticky off') as string,
+  });
+  await cluster.api('n2').UpdateVolume({ id_or_name: id, sticky: false });
+  await controller.DeleteVolume({ volume_id: id });
+  await expect(cluster.api('n1').GetVolume({ id_or_name: id })).rejects.toMatchObject({
+    code: 'not_found',
+  });
+});

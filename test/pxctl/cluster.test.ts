@@ -150,6 +150,30 @@ describeOnCluster('pxctl on a cluster', () => {
     expect(JSON.parse(await ok('v', 'l', '-a', '-j'))).toEqual([]);
   }, 180_000);
 
+  test('a sticky volume stays until that is cleared, from any node and while it is in use', async () => {
+    await ok('v', 'c', 'keep', '-s', '64M', '-r', '2', '--fs', 'none', '--sticky', '-l', 'a=1,b=2');
+    await ok('v', 'c', 'keep', '-s', '64M', '-r', '2', '--fs', 'none', '--sticky', '-l', 'a=1,b=2');
+    expect(await refused(5, 'volume', 'delete', 'keep')).toContain('update keep --sticky off');
+    expect(await ok('volume', 'inspect', 'keep')).toContain('sticky');
+    await ok('host', 'attach', 'keep');
+    const { device_path } = await inspect('keep');
+    for (let round = 0; round < 2; round += 1) {
+      const cleared = await pxctlOn('n3', 'v', 'update', 'keep', '--sticky', 'off', '-l', 'b=,c=3');
+      expect(cleared).toMatchObject({ code: 0, stderr: '' });
+    }
+    expect(await inspect('keep')).toMatchObject({
+      ...{ state: 'attached', device_path, status: 'up' },
+      locator: { name: 'keep', volume_labels: { a: '1', c: '3' } },
+      spec: { sticky: false },
+    });
+    await ok('host', 'detach', 'keep');
+    await ok('volume', 'update', 'keep', '--sticky', 'on');
+    await refused(5, 'volume', 'delete', 'keep');
+    await ok('volume', 'update', 'keep', '--sticky', 'off');
+    await ok('volume', 'delete', 'keep');
+    await refused(3, 'volume', 'update', 'keep', '--sticky', 'off');
+  }, 60_000);
+
   test('attach and detach, here and elsewhere', async () => {
     await ok('v', 'c', 'raw', '-s', '64M', '-r', '2', '--fs', 'none');
     const attached = JSON.parse(await ok('host', 'attach', 'raw', '-j')) as ShownVolume;

@@ -32,7 +32,9 @@ function checkDeletable(record: VolumeRecord, state: ClusterState): void {
   const refuse = (why: string) =>
     new PxError('failed_precondition', `volume "${record.name}" ${why}`, { id: record.id });
   const nameOf = (nodeId: string) => state.nodes.get(nodeId)?.name ?? nodeId;
-  if (record.spec.sticky) throw refuse('is sticky; clear that first');
+  if (record.spec.sticky) {
+    throw refuse(`is sticky; clear that first ("pxctl volume update ${record.name} --sticky off")`);
+  }
   if (record.attachedOn !== '' && state.alive.has(record.attachedOn)) {
     throw refuse(`is attached on ${nameOf(record.attachedOn)}; detach it first`);
   }

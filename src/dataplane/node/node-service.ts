@@ -13,6 +13,7 @@ import { publishVolume, unpublishVolume } from './publish-volume.js';
 import { getVolume, listVolumes } from './read-volumes.js';
 import { resizeVolume } from './resize-volume.js';
 import { cloneVolume, createSnapshot, restoreSnapshot } from './snapshots.js';
+import { updateVolume } from './update-volume.js';
 
 /** The API px.v1.Node. */
 export function nodeService(
@@ -33,6 +34,7 @@ export function nodeService(
         return {};
       },
       ResizeVolume: (request, call) => resizeVolume(context, call, request),
+      UpdateVolume: (request, call) => updateVolume(context, call, request),
       CheckVolume: (request, call) => checkVolume(context, call, request),
       CreateSnapshot: (request, call) => createSnapshot(context, call, request),
       RestoreSnapshot: (request, call) => restoreSnapshot(context, call, request),

@@ -23,6 +23,7 @@ export interface CreateFlags {
   readonly group?: string;
   readonly fg?: boolean;
   readonly nodiscard?: boolean;
+  readonly sticky?: boolean;
   readonly label?: Record<string, string>;
 }
 
@@ -42,8 +43,6 @@ const laterFlags = [
   ['--max_bandwidth', 'I/O limits'],
   ['--journal', 'journal devices'],
   ['--scale', 'scaled volumes'],
-  // Nothing of this release could clear it again, so such a volume would stay for ever.
-  ['--sticky', 'sticky volumes'],
 ] as const;
 
 /** mkfs.xfs makes none on less, and would say so only at the first mount. */
@@ -71,6 +70,7 @@ export function addVolumeCreate(volume: Command, actions: Actions): void {
     .option('--group <name>', 'keep the replicas of the group on different nodes')
     .option('--fg', 'fail when the group cannot be kept apart')
     .option('--nodiscard', 'mount without discard')
+    .option('--sticky', 'not to be deleted until "volume update --sticky off"')
     .option('-l, --label <name=value,...>', 'labels of the volume', gatherLabels);
   refuseFlags(create, laterFlags);
   actions.on<CreateFlags>(create, async (context, [name = ''], flags) => {
@@ -111,6 +111,7 @@ export function volumeSpec(flags: CreateFlags): VolumeSpec {
     group: group ?? '',
     group_enforced: fg === true,
     no_discard: flags.nodiscard === true,
+    sticky: flags.sticky === true,
     queue_depth: integer('--queue_depth', flags.queue_depth ?? '128', 1, 256),
     labels: flags.label ?? {},
   };

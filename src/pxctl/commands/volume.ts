@@ -1,15 +1,14 @@
 import type { Command } from 'commander';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
-import { gatherLabels, refuseCommands, refuseFlags, type Actions } from '../action.js';
-import { show, type CommandContext } from '../context.js';
-import { growMountedFilesystem } from '../host/volume-mounts.js';
+import { gatherLabels, refuseCommands, type Actions } from '../action.js';
+import { show } from '../context.js';
 import { volumeJson } from '../output/volume-json.js';
 import { volumeText } from '../output/volume-text.js';
-import { formatVolumeSize, parseSizeBytes } from '../sizes.js';
 import { addVolumeCheck } from './volume-check.js';
 import { addClone, addRestore, addSnapshot } from './volume-copies.js';
 import { addVolumeCreate } from './volume-create.js';
 import { listVolumes, namesOfNodes, showVolumes } from './volume-lists.js';
+import { addResize, addUpdate } from './volume-update.js';
 
 export function addVolume(program: Command, actions: Actions): void {
   const volume = program.command('volume').alias('v').description('volumes and their copies');
@@ -18,6 +17,7 @@ export function addVolume(program: Command, actions: Actions): void {
   addInspect(volume, actions);
   addDelete(volume, actions);
   addResize(volume, actions);
+  addUpdate(volume, actions);
   addVolumeCheck(volume, actions);
   addSnapshot(volume, actions);
   addClone(volume, actions);
@@ -97,42 +97,4 @@ function addDelete(volume: Command, actions: Actions): void {
       () => `Volume ${name} successfully deleted.`,
     );
   });
-}
-
-function addResize(volume: Command, actions: Actions): void {
-  const grow = async (context: CommandContext, wanted: string, size: string): Promise<void> => {
-    const sizeBytes = parseSizeBytes('--size', size);
-    const resized = await context.px.ResizeVolume(
-      { id_or_name: wanted, size_bytes: String(sizeBytes) },
-      { timeoutMs: context.longTimeoutMs },
-    );
-    await growMountedFilesystem(context, resized);
-    show(
-      context,
-      () => [volumeJson(resized)],
-      () => `Volume ${resized.name} has ${formatVolumeSize(resized.spec?.size_bytes)}.`,
-    );
-  };
-  const size = ['-s, --size <size>', 'the new size in GiB, or with a unit as in 512M'] as const;
-  const resize = volume
-    .command('resize')
-    .description('grow a volume, also while it is in use; its file system too if mounted here')
-    .argument('<volume>', 'id or name')
-    .requiredOption(...size);
-  const update = volume
-    .command('update')
-    .alias('u')
-    .description('change a volume; of this release, its size')
-    .argument('<volume>', 'id or name')
-    .requiredOption(...size);
-  refuseFlags(update, [
-    ['--shared', 'shared volumes'],
-    ['--sharedv4', 'shared volumes'],
-    ['--sticky', 'sticky volumes'],
-  ]);
-  for (const command of [resize, update]) {
-    actions.on<{ size: string }>(command, (context, [wanted = ''], flags) =>
-      grow(context, wanted, flags.size),
-    );
-  }
 }
