@@ -1,7 +1,8 @@
 import { mkdir, open, rmdir, stat, unlink } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
 import { dirname } from 'node:path';
-import { PxError } from '../../kernel/errors.js';
+import { PxError, toPxError } from '../../kernel/errors.js';
+import { delay } from '../monotonic.js';
 import type { RunCommand } from '../run-command.js';
 import { kernelPath, readMountInfo, type MountEntry } from './mountinfo.js';
 
@@ -13,6 +14,10 @@ const statTimeoutMs = 10_000;
 /** A mount point can be covered several times, by calls that were cut off and repeated. */
 const mostLayers = 16;
 
+/** Whoever only looks at the path (df, a monitor) makes it busy for a moment. */
+const busyTries = 4;
+const busyPauseMs = 150;
+
 export type PathState =
   | { readonly kind: 'missing' }
   /** What a mount answers whose device is gone or whose file system has shut down. */
@@ -20,6 +25,11 @@ export type PathState =
   | { readonly kind: 'present'; readonly stats: Stats };
 
 const corruptedCodes = ['EIO', 'ENOTCONN', 'ESTALE', 'EHOSTDOWN', 'ESHUTDOWN', 'ENXIO', 'ENODEV'];
+
+/** What umount(8) says when files below the path are open, or the path is being looked at. */
+export function isBusy(thrown: unknown): boolean {
+  return /busy/.test(toPxError(thrown).message);
+}
 
 /** Mounting and unmounting; what is mounted is asked of the kernel every time. */
 export class Mounter {
@@ -72,7 +82,15 @@ export class Mounter {
 
   /** Takes away what is mounted on top there, and only that. */
   async unmountLayer(path: string, flags: readonly string[] = []): Promise<void> {
-    await this.run('umount', [...flags, path], { timeoutMs: unmountTimeoutMs });
+    for (let left = busyTries; ; left -= 1) {
+      try {
+        await this.run('umount', [...flags, path], { timeoutMs: unmountTimeoutMs });
+        return;
+      } catch (thrown) {
+        if (left === 1 || !isBusy(thrown)) throw thrown;
+        await delay(busyPauseMs);
+      }
+    }
   }
 
   /** Writes what is in the page cache back to the device. */

@@ -1,5 +1,6 @@
 import { PxError } from '../../kernel/errors.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
+import { isBusy } from '../../platform/block/mounter.js';
 import { kernelPath, type MountEntry } from '../../platform/block/mountinfo.js';
 import type { CommandContext } from '../context.js';
 import { mountsOfVolume } from './volume-mounts.js';
@@ -72,7 +73,7 @@ async function unmount(
   try {
     await context.mounter.unmountLayer(mount.mountPoint);
   } catch (thrown) {
-    if (!/busy/.test(String(thrown))) throw thrown;
+    if (!isBusy(thrown)) throw thrown;
     throw new PxError(
       'failed_precondition',
       `${mount.mountPoint} is in use; "fuser -vm ${mount.mountPoint}" shows by whom`,
