@@ -27,7 +27,7 @@ describeOnCluster('recovery', () => {
   let cluster: DevCluster;
 
   beforeAll(async () => {
-    cluster = await startCluster({ config: { timing: { resyncBytesPerSecond: 24 * miB } } });
+    cluster = await startCluster({ config: { timing: { resyncBytesPerSecond: 12 * miB } } });
   }, 120_000);
 
   afterEach(() => restore(cluster), 120_000);
@@ -43,8 +43,7 @@ describeOnCluster('recovery', () => {
     const device = { filename: volume.device, ioengine: 'libaio', direct: 1 };
     await runFio({ ...device, ...fill, offset: 64 * miB });
     await waitOut(cluster, attachedOn, volume.id, third);
-    await cluster.startNode(third);
-    await inResync(volume, attachedOn, third);
+    await Promise.all([cluster.startNode(third), inResync(volume, attachedOn, third)]);
     return volume;
   }
 
@@ -93,18 +92,19 @@ describeOnCluster('recovery', () => {
 
   test('all nodes die at one moment: every acknowledged write is there', async () => {
     const volume = await createAttached(cluster, 3, 256 * miB);
-    const [first = '', second = ''] = volume.replicaNodes;
+    const [first = ''] = volume.replicaNodes;
     const mirror = new Mirror(64 * miB);
     const writer = mirror.startWriter(cluster, first, volume.device, 33);
     await writer.progress(1000);
     await Promise.all(volume.replicaNodes.map((node) => cluster.killNode(node)));
     await writer.ended;
     await Promise.all(volume.replicaNodes.map((node) => cluster.startNode(node)));
-    const device = await attachAfterLoss(cluster, volume.id, second);
+    // It is still this node's: nobody took it over.
+    const device = await attachAfterLoss(cluster, volume.id, first);
     await mirror.verify(device);
-    await healed(cluster, second, volume.id, 3);
-    await expectEqual(cluster, second, volume.id, 3);
-    await detachAndDelete(cluster, volume.id, second);
+    await healed(cluster, first, volume.id, 3);
+    await expectEqual(cluster, first, volume.id, 3);
+    await detachAndDelete(cluster, volume.id, first);
   }, 180_000);
 
   test('a file system with 1 KiB blocks is whole after a resync under load', async () => {
@@ -152,8 +152,10 @@ describeOnCluster('a disk that fails', () => {
     const mirror = new Mirror(16 * miB, 200 * miB);
     const writer = mirror.startWriter(cluster, attachedOn, volume.device, 41);
     await writer.progress(300);
-    // What lies beyond the end of a loop device's file is EIO, for reads and writes.
+    // The disk shrinks below its file system: what lies beyond its end is EIO from now on.
+    const disk = (await cluster.info()).find((node) => node.name === victim)?.devices[0] ?? '';
     await truncate(path.join(cluster.node(victim).dir, 'disks/disk0.img'), 4 * miB);
+    await run('losetup', ['--set-capacity', disk]);
     await waitOut(cluster, attachedOn, volume.id, victim);
     await writer.progress(300);
     await writer.stop();
