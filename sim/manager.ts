@@ -137,6 +137,8 @@ export class Manager {
     port.get(volumeId, (read) => {
       if (read.outcome !== 'found' || !attachment.alive) return;
       const record = JSON.parse(read.value) as VolumeRecord;
+      // Another coordinator has begun, with the size that the record had then.
+      if (record.epoch !== attachment.epoch) return;
       const sectors = record.sizeBytes / sectorBytes + 1 + random.int(8);
       if (sectors > largestVolume) return;
       const sizeBytes = sectors * sectorBytes;

@@ -52,6 +52,7 @@ export class Simulation {
   private readonly manager: Manager;
   private readonly troubles: Troubles;
   private healMs = 0;
+  private disksDoneAt = 0;
 
   constructor(
     private readonly seed: number,
@@ -143,6 +144,7 @@ export class Simulation {
   /** Without trouble everything comes back in bounded time, and nothing is lost. */
   private heal(when: string): void {
     this.troubles.heal();
+    this.disksDoneAt = Math.max(...this.nodes.map((node) => node.disk?.lastDoneAt ?? 0));
     this.replacePoisoned();
     const begun = this.scheduler.now;
     const deadline = begun + healBoundMs;
@@ -179,6 +181,8 @@ export class Simulation {
 
   private isWhole(): boolean {
     this.replacePoisoned();
+    // What a disk had accepted during the troubles may still fail.
+    if (this.scheduler.now <= this.disksDoneAt) return false;
     const { current } = this.manager;
     if (current === undefined || current.draining || current.inFlight > 0) return false;
     if (this.manager.attachments.length > 1 || this.manager.isAttaching) return false;
