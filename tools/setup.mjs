@@ -1,6 +1,6 @@
 // Makes a fresh clone ready: Node's version, npm packages, Debian packages, build.
 // Plain JavaScript without dependencies, because it runs before anything is installed.
-// Usage: node tools/setup.mjs [--no-packages] [--no-build] [--with PACKAGE]...
+// Usage: node tools/setup.mjs [--no-packages] [--no-build] [--tests] [--with PACKAGE]...
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -24,6 +24,10 @@ const debianPackages = {
   sqlite3: 'sqlite3',
   procps: 'ps',
 };
+
+/** What only a test runs: a kernel with nbd, as a process. Debian has it for x86 alone. */
+const testPackages =
+  process.arch === 'x64' ? { 'user-mode-linux': 'linux.uml', kmod: 'insmod' } : {};
 
 function say(text) {
   process.stderr.write(`setup: ${text}\n`);
@@ -70,7 +74,8 @@ function installNpm() {
 }
 
 function installDebian() {
-  const missing = Object.entries(debianPackages)
+  const wanted = { ...debianPackages, ...(flags.includes('--tests') ? testPackages : {}) };
+  const missing = Object.entries(wanted)
     .filter(([, command]) => !hasCommand(command))
     .map(([name]) => name);
   flags.forEach((flag, index) => {

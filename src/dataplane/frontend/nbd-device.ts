@@ -137,10 +137,8 @@ export class NbdDevices {
     }
     // Behind a server that takes nothing the kernel waits to say goodbye. By force nobody
     // waits for that: the server's end of the socket is closed next, which frees the kernel.
-    const done = this.deps.kernel.disconnect(device.index).then(() => true);
-    const ended = await Promise.race([done, delay(disconnectTimeoutMs)]);
-    if (ended !== true) {
-      done.catch(() => undefined);
+    const done = this.deps.kernel.disconnect(device.index);
+    if (!(await endsWithin(done, disconnectTimeoutMs))) {
       if (force) return;
       throw new PxError('deadline_exceeded', `${device.path} is not disconnected yet`);
     }
@@ -219,6 +217,19 @@ export class NbdDevices {
     } catch {
       return undefined;
     }
+  }
+}
+
+async function endsWithin(work: Promise<void>, timeoutMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
+  });
+  try {
+    // The race has its eye on a rejection that comes late, too.
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
