@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, mkdtempSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { runCommand } from '../../src/platform/run-command.js';
-import type { Facts } from './guest/main.js';
+import type { Facts } from './facts.js';
 
 /**
  * The kernel of a test machine may lack nbd, so this one brings its own: a

@@ -3,32 +3,13 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { runCommand } from '../../../src/platform/run-command.js';
 import { upCluster, type DevCluster } from '../../../tools/devcluster/cluster.js';
 import { waitFor } from '../../../tools/lib/wait.js';
+import type { Facts } from '../facts.js';
 
 /**
  * Runs inside a kernel that has nbd: a cluster of two nodes, a volume as
  * /dev/nbdN, and all that happens to it. Writes down what it saw; the test
  * outside judges.
  */
-export interface Facts {
-  readonly devicePath: string;
-  readonly attachedAgain: string;
-  readonly listed: string;
-  readonly sectors: number;
-  readonly backend: string;
-  readonly fioExit: number;
-  readonly enginesKilled: number;
-  readonly refusedWhileMounted: string;
-  readonly sectorsAfterResize: number;
-  readonly equal: boolean;
-  readonly differences: number;
-  readonly sectorsAfterDetach: number;
-  readonly readOnly: string;
-  readonly readAfterIdleKill: string;
-  readonly takenOverBy: string;
-  readonly loserGone: boolean;
-  readonly connectedAtEnd: number;
-}
-
 const mebibyte = 1024 * 1024;
 const mountPoint = '/run/mnt';
 const [, , rootDir = '', factsFile = ''] = process.argv;
