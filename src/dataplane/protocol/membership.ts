@@ -205,10 +205,12 @@ export class Membership {
     for (const link of this.core.links) {
       if (link.role !== 'adding' || link.replicaId !== replicaId) continue;
       link.role = done ? 'in_sync' : 'out';
-      if (done) link.doubtful = false;
-      else {
+      if (!done) {
         this.io.excuse(link);
         this.events.dropLink(link, 'the replica was removed from the volume');
+      } else if (link.doubtful) {
+        // It came back without what it had been admitted with; its next session is judged afresh.
+        this.events.dropLink(link, 'lost power while it was added');
       }
     }
   }

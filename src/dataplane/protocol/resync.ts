@@ -168,8 +168,10 @@ export class Resync {
     const message = { type: 'admit', marks: core.marks.slice() } as const;
     core.control(link, message, core.options.flushTimeoutMs, (reply) => {
       if (link.role !== 'joining' || !link.up) return;
-      if (reply.status === Status.ok) this.membership.resyncDone(link);
-      else this.membership.dismiss(link, `admission failed with errno ${reply.status}`);
+      if (reply.status === Status.ok) {
+        link.doubtful = false;
+        this.membership.resyncDone(link);
+      } else this.membership.dismiss(link, `admission failed with errno ${reply.status}`);
     });
   }
 }

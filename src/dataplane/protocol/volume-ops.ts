@@ -83,8 +83,14 @@ export class VolumeOps {
     const replicas = links.map((link) => link.replicaId);
     const differences: CheckResult['differences'][number][] = [];
     const { maxHashBytes } = this.core.options.geometry;
+    // A replica that was taken out meanwhile may rightly differ.
+    const allIn = (): boolean =>
+      links.every((link) => link.role === 'in_sync' && link.up && !link.doubtful);
+    const stop = (bytesCompared: number): void =>
+      done({ status: Status.ioError, bytesCompared, replicas, differences });
     const next = (offset: number): void => {
       const length = Math.min(maxHashBytes, this.core.sizeBytes - offset);
+      if (!allIn()) return stop(offset);
       if (length <= 0) {
         done({ status: Status.ok, bytesCompared: offset, replicas, differences });
         return;
@@ -92,10 +98,7 @@ export class VolumeOps {
       this.io.lock(offset, length, (lock) => {
         this.hashes(links, offset, length, (digests) => {
           this.io.unlock(lock);
-          if (digests === undefined) {
-            done({ status: Status.ioError, bytesCompared: offset, replicas, differences });
-            return;
-          }
+          if (digests === undefined || !allIn()) return stop(offset);
           this.collect(differences, digests, offset, length);
           next(offset + length);
         });
