@@ -7,7 +7,7 @@ export const sectorBytes = 4096;
 export const sectorsPerHashBlock = 2;
 export const hashBlockBytes = sectorsPerHashBlock * sectorBytes;
 export const chunkBytes = 2 * hashBlockBytes;
-export const maxHashBytes = chunkBytes;
+export const maxHashBytes = 2 * hashBlockBytes;
 /** The longest payload of a simulated request. */
 export const maxIoSectors = 8;
 export const digestBytes = 32;

@@ -8,10 +8,6 @@ export function getBit(bitmap: Uint8Array, index: number): boolean {
   return (bitmap[index >>> 3] & (1 << (index & 7))) !== 0;
 }
 
-export function setBit(bitmap: Uint8Array, index: number): void {
-  bitmap[index >>> 3] |= 1 << (index & 7);
-}
-
 /** Sets the bits of every chunk that the range touches. */
 export function setRange(
   bitmap: Uint8Array,
