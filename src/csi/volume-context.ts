@@ -1,3 +1,4 @@
+import type { Access } from './capability.js';
 import { parseFormatOptions } from './parameters/format-options.js';
 import { parseMountOptions } from './parameters/mount-options.js';
 import type { ClassParameters } from './parameters/storage-class.js';
@@ -30,6 +31,12 @@ export function formatOptionsOf(context: Readonly<Record<string, string>>): stri
   return parseFormatOptions(formatOptionsKey, context[formatOptionsKey] ?? '');
 }
 
-export function isPublishedReadOnly(context: Readonly<Record<string, string>>): boolean {
-  return context[readOnlyKey] === 'true';
+/** For whichever reason: the access mode, what the controller reserved, or a mount flag. */
+export function asksReadOnly(
+  access: Access,
+  publishContext: Readonly<Record<string, string>>,
+): boolean {
+  return (
+    access.readOnly || publishContext[readOnlyKey] === 'true' || access.mountFlags.includes('ro')
+  );
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { open, readFile, statfs, writeFile } from 'node:fs/promises';
+import { readFile, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   blockOf,
@@ -10,6 +10,7 @@ import {
   startHarness,
   type CsiHarness,
 } from '../support/csi-harness.js';
+import { writePartitionTable } from '../support/partition-table.js';
 
 jest.setTimeout(60_000);
 
@@ -40,19 +41,6 @@ async function mayGrowMounted(fsType: string): Promise<boolean> {
   const effective = BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(status)?.[1] ?? '0'}`);
   const capSysResource = 24n;
   return ((effective >> capSysResource) & 1n) === 1n;
-}
-
-/** A DOS table with one Linux partition. */
-async function writePartitionTable(device: string): Promise<void> {
-  const sector = Buffer.alloc(4096);
-  sector.writeUInt8(0x83, 446 + 4);
-  sector.writeUInt32LE(256, 446 + 8);
-  sector.writeUInt32LE(1024, 446 + 12);
-  sector.writeUInt16LE(0xaa55, 510);
-  const file = await open(device, 'r+');
-  await file.write(sector, 0, sector.length, 0);
-  await file.sync();
-  await file.close();
 }
 
 describe.each(['ext4', 'xfs'])('a %s volume', (fsType) => {

@@ -5,6 +5,7 @@ import type { NodeApi } from '../../src/platform/grpc-client.js';
 import { run, tryRun } from '../../tools/lib/run.js';
 import { startFakePxNode, type FakePxNode } from '../support/fake-px-node.js';
 import { describeOnCluster } from '../support/needs.js';
+import { writePartitionTable } from '../support/partition-table.js';
 import { pxctlOn, type Outcome } from './in-process.js';
 
 /** `host mount` and `host unmount` on the real kernel; the px-node below is a fake. */
@@ -234,16 +235,3 @@ describeOnCluster('host mount and unmount on the kernel', () => {
     await expect(writeFile(join(path, 'x'), 'x')).rejects.toMatchObject({ code: 'EROFS' });
   });
 });
-
-/** One partition in a table of the DOS kind: type 0x83 from sector 8. */
-async function writePartitionTable(device: string): Promise<void> {
-  const sector = Buffer.alloc(4096);
-  sector.writeUInt8(0x83, 446 + 4);
-  sector.writeUInt32LE(8, 446 + 8);
-  sector.writeUInt32LE(1000, 446 + 12);
-  sector.writeUInt16LE(0xaa55, 510);
-  const file = await open(device, 'r+');
-  await file.write(sector, 0, sector.length, 0);
-  await file.sync();
-  await file.close();
-}

@@ -1,11 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startCsiServer } from '../../src/csi/server.js';
 import { connectNode } from '../../src/platform/grpc-client.js';
-import { silentLogger } from '../../src/platform/logger.js';
-import { runCommand } from '../../src/platform/run-command.js';
 import { defaultOptions, upCluster, downCluster } from '../../tools/devcluster/cluster.js';
+import { startCsiOn } from '../support/csi-harness.js';
 import { startFakePxNode } from '../support/fake-px-node.js';
 
 /** The two servers that csi-sanity talks to. */
@@ -48,18 +46,7 @@ export async function fakeTarget(rootDir: string): Promise<SanityTarget> {
   const fake = await startFakePxNode(protoDir);
   const px = connectNode(fake.address, { timeoutMs: 30_000, protoDir });
   const socket = join(dir, 'csi.sock');
-  const server = await startCsiServer({
-    mode: 'all',
-    endpoint: `unix://${socket}`,
-    driverName: 'pxd.portworx.com',
-    version: '0',
-    maxVolumesPerNode: 0,
-    frontend: 'fuse',
-    px,
-    protoDir,
-    run: runCommand,
-    logger: silentLogger,
-  });
+  const server = await startCsiOn(px, protoDir, socket);
   return {
     described: 'a FAKE px-node (no cluster behind it)',
     controllerSocket: socket,

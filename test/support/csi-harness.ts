@@ -63,6 +63,27 @@ export async function mountsBelow(dir: string): Promise<string[]> {
     .reverse();
 }
 
+/** All CSI services on a socket, as `px-csi --mode all` has them. */
+export function startCsiOn(
+  px: NodeApi,
+  protoDir: string,
+  socket: string,
+  logger: Logger = silentLogger,
+): Promise<RunningServer> {
+  return startCsiServer({
+    mode: 'all',
+    endpoint: `unix://${socket}`,
+    driverName: 'pxd.portworx.com',
+    version: '0',
+    maxVolumesPerNode: 0,
+    frontend: 'fuse',
+    px,
+    protoDir,
+    run: runCommand,
+    logger,
+  });
+}
+
 export async function startHarness(logger: Logger = silentLogger): Promise<CsiHarness> {
   const rootDir = process.cwd();
   const protoDir = join(rootDir, 'proto');
@@ -74,18 +95,7 @@ export async function startHarness(logger: Logger = silentLogger): Promise<CsiHa
   let server: RunningServer;
   const start = async (): Promise<void> => {
     px = connectNode(fake.address, { timeoutMs: 5_000, protoDir });
-    server = await startCsiServer({
-      mode: 'all',
-      endpoint: `unix://${socket}`,
-      driverName: 'pxd.portworx.com',
-      version: '0',
-      maxVolumesPerNode: 0,
-      frontend: 'fuse',
-      px,
-      protoDir,
-      run: runCommand,
-      logger,
-    });
+    server = await startCsiOn(px, protoDir, socket, logger);
   };
   const stop = async (): Promise<void> => {
     await server.close(0);

@@ -6,7 +6,7 @@ import { deviceNumberOf, type BlockDevice } from '../../platform/block/block-dev
 import { isReadOnly } from '../../platform/block/mountinfo.js';
 import { readAccess, type Access } from '../capability.js';
 import { required, requireVolume } from '../px-volumes.js';
-import { isPublishedReadOnly } from '../volume-context.js';
+import { asksReadOnly } from '../volume-context.js';
 import { requireAttachedDevice } from './attached-device.js';
 import { absolutePath, type NodeContext } from './context.js';
 import { mountsOf, removeMount } from './published-mounts.js';
@@ -39,11 +39,7 @@ async function publishVolume(
   const target = absolutePath(request.target_path, 'target_path');
   const access = readAccess(request.volume_capability);
   const stagingPath = absolutePath(request.staging_target_path, 'staging_target_path');
-  const readOnly =
-    request.readonly ||
-    access.readOnly ||
-    isPublishedReadOnly(request.publish_context) ||
-    access.mountFlags.includes('ro');
+  const readOnly = request.readonly || asksReadOnly(access, request.publish_context);
   return context.locks.run(id, 'NodePublishVolume', async () => {
     const volume = await requireVolume(context.px, id);
     const device = await requireAttachedDevice(context, volume);

@@ -4,7 +4,7 @@ import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { PxError } from '../../kernel/errors.js';
 import { readAccess } from '../capability.js';
 import { findVolume, pxTimeouts, required, requireVolume } from '../px-volumes.js';
-import { formatOptionsOf, isPublishedReadOnly, mountOptionsOf } from '../volume-context.js';
+import { asksReadOnly, formatOptionsOf, mountOptionsOf } from '../volume-context.js';
 import { attachDevice, findAttachedDevice } from './attached-device.js';
 import { absolutePath, ownNodeId, type NodeContext } from './context.js';
 import { mountsOf, removeMount } from './published-mounts.js';
@@ -32,10 +32,7 @@ async function stageVolume(
   const access = readAccess(request.volume_capability);
   const classMountOptions = mountOptionsOf(request.volume_context);
   const formatOptions = formatOptionsOf(request.volume_context);
-  const readOnly =
-    access.readOnly ||
-    isPublishedReadOnly(request.publish_context) ||
-    access.mountFlags.includes('ro');
+  const readOnly = asksReadOnly(access, request.publish_context);
   return context.locks.run(id, 'NodeStageVolume', async () => {
     const volume = await requireVolume(context.px, id);
     if (access.kind === 'block') {
