@@ -22,6 +22,8 @@ interface Flags {
   readonly quick?: boolean;
   readonly peers?: boolean;
   readonly volumes: string;
+  readonly rounds?: string;
+  readonly seconds?: string;
 }
 
 function say(text: string): void {
@@ -95,8 +97,8 @@ async function figures(cluster: DevCluster, flags: Flags): Promise<Record<string
 async function bench(flags: Flags): Promise<void> {
   const { missing } = await inspectMachine();
   if (missing.length > 0) throw new Error(`this machine lacks ${missing.join(', ')}`);
-  const rounds = flags.quick === true ? 1 : 3;
-  const seconds = flags.quick === true ? 2 : 4;
+  const rounds = Number(flags.rounds ?? (flags.quick === true ? 1 : 3));
+  const seconds = Number(flags.seconds ?? (flags.quick === true ? 2 : 4));
   const dir = await mkdtemp('/tmp/px-bench-');
   process.once('SIGINT', () => void downCluster(dir).finally(() => process.exit(130)));
   const samples: Sample[] = [];
@@ -151,6 +153,8 @@ const program = new Command('bench')
   .option('--markdown <file>', 'replace the tables of a Markdown file')
   .option('--quick', 'one short round')
   .option('--peers', 'also QEMU quorum over NBD')
+  .option('--rounds <n>', 'how often everything is measured (3; quick: 1)')
+  .option('--seconds <n>', 'how long each run lasts (4; quick: 2)')
   .option('--volumes <n>', 'how many volumes to attach on one node', '200')
   .action(bench);
 
