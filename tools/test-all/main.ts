@@ -57,12 +57,22 @@ function runShown(
 ): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
     const [file = '', ...args] = command;
-    const child = spawn(file, args, { cwd: rootDir, stdio: ['ignore', 'pipe', 'pipe'] });
+    // A group of its own: npx and npm do not hand a signal on to what they started.
+    const child = spawn(file, args, {
+      cwd: rootDir,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
     let output = '';
     const timer = setTimeout(() => {
       output += `\nended after ${timeoutMs / minuteMs} minutes\n`;
-      child.kill('SIGKILL');
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
     }, timeoutMs);
+    const interrupted = (): void => {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
+      process.exitCode = 130;
+    };
+    process.once('SIGINT', interrupted);
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         output += text;
@@ -75,6 +85,7 @@ function runShown(
     });
     child.on('close', (code) => {
       clearTimeout(timer);
+      process.off('SIGINT', interrupted);
       resolve({ code: code ?? -1, output });
     });
   });
