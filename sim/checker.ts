@@ -241,7 +241,9 @@ export class Checker {
     const contents = replicas.map((replica) => this.truth.contentWithoutPower(replica.id));
     let lostSince = Infinity;
     for (const history of this.sectors) {
-      const { sector, acknowledgedAt } = history;
+      const { sector, acknowledgedAt, acknowledgedEpoch } = history;
+      // A client of an earlier epoch is gone, and with it what it believed.
+      if (acknowledgedEpoch !== this.newestEpoch) continue;
       const isKept = contents.some((content) => history.mayHold(content[sector]));
       if (acknowledgedAt > 0 && !isKept) lostSince = Math.min(lostSince, acknowledgedAt);
     }

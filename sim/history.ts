@@ -38,6 +38,8 @@ export class SectorHistory {
   current = 0;
   /** When the current value was acknowledged; 0 when it was not, or a flush or a loss came since. */
   acknowledgedAt = 0;
+  /** To a client of which epoch. */
+  acknowledgedEpoch = 0;
   private currentSince = 0;
   /** Writes neither acknowledged, nor observed, nor certainly without effect. */
   private maybe: ClientOp[] = [];
@@ -70,6 +72,7 @@ export class SectorHistory {
     this.maybe.splice(index, 1);
     this.set(valueOf(op, this.sector), now);
     this.acknowledgedAt = now;
+    this.acknowledgedEpoch = op.epoch;
   }
 
   readAnswered(op: ClientOp, value: number, now: number): void {

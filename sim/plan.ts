@@ -30,6 +30,9 @@ export const troubleKinds = [
 
 export type TroubleKind = (typeof troubleKinds)[number];
 
+/** `replacements`: only runs in which replicas are replaced by empty ones. */
+export type Profile = 'any' | 'replacements';
+
 /**
  * What one seed plays: each run enables a random part of all troubles at its
  * own rates (swarm testing), because some bugs need a trouble to be absent.
@@ -56,9 +59,10 @@ export interface Plan {
   readonly preferSameNode: number;
 }
 
-export function drawPlan(random: Random): Plan {
+export function drawPlan(random: Random, profile: Profile = 'any'): Plan {
   const plan = drawAny(random);
-  return random.chance(0.05) ? withReplacements(plan, random) : plan;
+  const replaces = random.chance(0.05) || profile === 'replacements';
+  return replaces ? withReplacements(plan, random) : plan;
 }
 
 /**
@@ -77,7 +81,7 @@ function withReplacements(plan: Plan, random: Random): Plan {
     sectors: 16,
     weights: { ...plan.weights, zero: random.between(2, 6) },
     cleanIntervalMs: 30,
-    troubles: [often('replace_disk', 0.03), often('power_cut', 0.1), often('isolation', 0.3)],
+    troubles: [often('replace_disk', 0.02), often('power_cut', 0.2), often('isolation', 0.2)],
   };
 }
 

@@ -4,7 +4,7 @@ import { simulate } from './simulation.js';
 const fixedSeeds = 1500;
 const freshSeeds = 1500;
 /** A planted bug shows within so many seeds; most need fewer than a hundred. */
-const plantedSeeds = 6000;
+const plantedSeeds = 10_000;
 
 function failuresFrom(first: number, count: number): string[] {
   const failures: string[] = [];

@@ -9,7 +9,7 @@ import { SimKv } from './kv.js';
 import { Manager } from './manager.js';
 import { Network } from './network.js';
 import { SimNode, type NodeEnvironment } from './node.js';
-import { drawPlan, type Plan } from './plan.js';
+import { drawPlan, type Plan, type Profile } from './plan.js';
 import { Random } from './random.js';
 import { Scheduler } from './scheduler.js';
 import { Troubles } from './troubles.js';
@@ -30,6 +30,7 @@ export interface RunResult {
 
 export interface RunOptions {
   readonly faults?: PlantedFaults;
+  readonly profile?: Profile;
   /** Receives one line for each thing that happens. */
   readonly print?: (line: string) => void;
 }
@@ -60,7 +61,7 @@ export class Simulation {
   ) {
     const { scheduler } = this;
     const random = (this.random = new Random(seed));
-    const plan = (this.plan = drawPlan(random));
+    const plan = (this.plan = drawPlan(random, options.profile));
     const faults = options.faults ?? noFaults;
     const trace =
       options.print === undefined ? () => undefined : (text: () => string) => this.print(text);

@@ -14,7 +14,6 @@ export const plantedFaults = [
   'equalize_skipped',
   'lossy_trusted',
   'read_overlaps_write',
-  'admit_forgets_marks',
 ] as const;
 
 export type PlantedFault = (typeof plantedFaults)[number];

@@ -407,7 +407,7 @@ export class Replica {
   }
 
   private admit(tag: number, marks: Uint8Array): void {
-    if (!this.faults.has('admit_forgets_marks')) orInto(this.deps.store.marks, marks);
+    orInto(this.deps.store.marks, marks);
     const { session } = this;
     this.persistMarks((status) => this.admitMarksSaved(session, tag, status));
   }
