@@ -26,7 +26,6 @@ type Waiting =
   | { readonly type: 'admit'; readonly session: number; readonly tag: number }
   | { readonly type: 'hello'; readonly session: number; readonly hello: Hello }
   | { readonly type: 'marks' }
-  | { readonly type: 'admit_marks' }
   | { readonly type: 'poison' };
 
 const noSession = -1;
@@ -35,7 +34,8 @@ const noSession = -1;
  * One replica of a volume: it obeys one coordinator at a time, the one with the
  * newest epoch, and answers only what its store has done.
  *
- * The rules and their reasons are in `docs/protocol.md`, "The replica".
+ * The rules that it keeps, and their reasons, are in `docs/protocol.md`: M1 and
+ * M3, T2, L1 and L2, W6.
  */
 export class Replica {
   private readonly ring: OpRing;
@@ -163,9 +163,6 @@ export class Replica {
       case 'copy':
       case 'control':
         this.answerLate(waiting.session, waiting.tag, this.unlessFailed(status));
-        break;
-      case 'admit_marks':
-        if (status !== Status.ok) this.poison();
         break;
       case 'admit':
         if (status === Status.ok && !this.failed) {
