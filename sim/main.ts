@@ -25,7 +25,7 @@ process.exitCode = run();
 
 function run(): number {
   if (values.seed !== undefined) return runOne(Number(values.seed));
-  if (values.planted) return findPlanted(Number(values.seeds ?? '2000'));
+  if (values.planted) return findPlanted(Number(values.seeds ?? '10000'));
   const from = values.from === undefined ? Date.now() % 1_000_000_000 : Number(values.from);
   return runMany(from, Number(values.seeds ?? '1000'));
 }

@@ -2,20 +2,17 @@ import { assert, assertSafeBytes } from '../../kernel/assert.js';
 import { setRange } from './bitmap.js';
 import type { CoordinatorCore } from './core.js';
 import type { Link } from './link.js';
-import { ringCapacity } from './op-ring.js';
+import type { IoStats } from './io-stats.js';
+import { countRequest, noRequests } from './io-stats.js';
 import { OpKind, Status } from './ops.js';
 import type { PlantedFaults } from './planted-faults.js';
+import type { RangeLock } from './range-locks.js';
+import { RangeLocks } from './range-locks.js';
+import { SequenceWindow } from './sequence-window.js';
+import { skippedByFault } from './skipped-by-fault.js';
 import { SlotList } from './slot-list.js';
 
 const SlotState = { idle: 0, queued: 1, read: 2, answered: 3, mutation: 4, flush: 5 } as const;
-
-/** A range in which no mutation starts while it is held; granted when those at work have ended. */
-export interface RangeLock {
-  readonly offset: number;
-  readonly length: number;
-  held: boolean;
-  readonly onHeld: (lock: RangeLock) => void;
-}
 
 export interface MembershipPort {
   /** This replica answered a request with an error that others did not give. */
@@ -34,12 +31,10 @@ export interface MembershipPort {
  */
 export class IoPath {
   membership!: MembershipPort;
-  completedSeq = 0;
-  stats = { reads: 0, writes: 0, flushes: 0, discards: 0, readBytes: 0, writeBytes: 0 };
+  readonly stats: IoStats = noRequests();
   /** How many hold new mutations: a snapshot may end while a detach goes on. */
   private freezes = 0;
   private flushFails = false;
-  private lastSeq = 0;
   private readonly state: Uint8Array;
   private readonly pending: Int32Array;
   private readonly assigned: Int32Array;
@@ -52,8 +47,8 @@ export class IoPath {
   private readonly mutations: SlotList;
   private readonly others: SlotList;
   private readonly queue: SlotList;
-  private readonly doneSeqs = new Uint8Array(ringCapacity);
-  private locks: RangeLock[] = [];
+  private readonly sequence = new SequenceWindow();
+  private readonly ranges: RangeLocks;
   private drained: (() => void)[] = [];
   private pumping = false;
   private pumpAgain = false;
@@ -74,6 +69,12 @@ export class IoPath {
     this.mutations = new SlotList(capacity);
     this.others = new SlotList(capacity);
     this.queue = new SlotList(capacity);
+    this.ranges = new RangeLocks(core.slots, this.mutations);
+  }
+
+  /** Every mutation up to this number is complete everywhere. */
+  get completedSeq(): number {
+    return this.sequence.completed;
   }
 
   get inFlight(): number {
@@ -93,7 +94,7 @@ export class IoPath {
       this.core.host.complete(slot, Status.invalid);
       return;
     }
-    this.count(slot);
+    countRequest(this.stats, slots, slot);
     if (this.core.phase !== 'serving' || !this.tryStart(slot)) {
       this.state[slot] = SlotState.queued;
       this.queue.add(slot);
@@ -188,7 +189,7 @@ export class IoPath {
     this.pumping = true;
     while (this.pumpAgain) {
       this.pumpAgain = false;
-      this.grantLocks();
+      this.ranges.grant();
       for (const slot of this.others.snapshot()) {
         if (this.state[slot] === SlotState.answered) this.answerRead(slot);
         else if (this.awaitsLease(slot)) this.finish(slot, Status.ok);
@@ -237,14 +238,11 @@ export class IoPath {
   }
 
   lock(offset: number, length: number, onHeld: (lock: RangeLock) => void): RangeLock {
-    const lock: RangeLock = { offset, length, held: false, onHeld };
-    this.locks.push(lock);
-    this.grantLocks();
-    return lock;
+    return this.ranges.lock(offset, length, onHeld);
   }
 
   unlock(lock: RangeLock): void {
-    this.locks = this.locks.filter((candidate) => candidate !== lock);
+    this.ranges.unlock(lock);
     this.pump();
   }
 
@@ -281,7 +279,7 @@ export class IoPath {
         this.core.host.complete(slot, Status.ioError);
       }
     }
-    this.locks = [];
+    this.ranges.clear();
   }
 
   private owing(slot: number): Link | undefined {
@@ -294,26 +292,6 @@ export class IoPath {
       }
     }
     return undefined;
-  }
-
-  private count(slot: number): void {
-    const { slots } = this.core;
-    const length = slots.length[slot];
-    switch (slots.kind[slot]) {
-      case OpKind.read:
-        this.stats.reads += 1;
-        this.stats.readBytes += length;
-        break;
-      case OpKind.write:
-        this.stats.writes += 1;
-        this.stats.writeBytes += length;
-        break;
-      case OpKind.zero:
-        this.stats.discards += 1;
-        break;
-      default:
-        this.stats.flushes += 1;
-    }
   }
 
   private tryStart(slot: number): boolean {
@@ -333,10 +311,8 @@ export class IoPath {
       return true;
     }
     if (this.freezes > 0 && !this.faults.has('snapshot_unordered')) return false;
-    if (this.lastSeq - this.completedSeq >= ringCapacity - 1) return false;
-    if (this.overlapsMutation(offset, length) || this.overlapsLock(offset, length)) return false;
-    this.lastSeq += 1;
-    slots.seq[slot] = this.lastSeq;
+    if (this.sequence.full || this.ranges.isBusy(offset, length)) return false;
+    slots.seq[slot] = this.sequence.next();
     setRange(core.marks, options.geometry.chunkBytes, offset, length);
     setRange(core.touched, options.geometry.chunkBytes, offset, length);
     this.state[slot] = SlotState.mutation;
@@ -381,7 +357,8 @@ export class IoPath {
       if (links[index].required) mask |= links[index].bit;
     }
     assert(mask !== 0, 'a volume has a replica that is required');
-    const skipped = this.skippedByFault(slot);
+    const flush = this.state[slot] === SlotState.flush;
+    const skipped = this.faults.size === 0 ? 0 : skippedByFault(this.faults, links, flush);
     this.pending[slot] = mask & ~skipped;
     this.assigned[slot] = mask & ~skipped;
     this.sent[slot] = 0;
@@ -404,28 +381,12 @@ export class IoPath {
     }
   }
 
-  private skippedByFault(slot: number): number {
-    if (this.faults.size === 0) return 0;
-    const { links } = this.core;
-    let skipped = 0;
-    if (this.faults.has('ack_before_cas')) {
-      for (const link of links) if (link.role === 'leaving' || !link.up) skipped |= link.bit;
-    }
-    if (this.faults.has('flush_skips_replica') && this.state[slot] === SlotState.flush) {
-      const skip = links.filter((link) => link.required && !link.local).at(-1);
-      if (skip !== undefined && links.filter((link) => link.required).length > 1)
-        skipped |= skip.bit;
-    }
-    const all = links.filter((link) => link.required).reduce((mask, link) => mask | link.bit, 0);
-    return (all & ~skipped) === 0 ? 0 : skipped;
-  }
-
   private startRead(slot: number): boolean {
     const { slots } = this.core;
     // A read that saw an unfinished write could see it vanish with the coordinator.
     if (
       !this.faults.has('read_overlaps_write') &&
-      this.overlapsMutation(slots.offset[slot], slots.length[slot])
+      this.ranges.overlapsMutation(slots.offset[slot], slots.length[slot])
     ) {
       return false;
     }
@@ -544,7 +505,7 @@ export class IoPath {
     this.state[slot] = SlotState.idle;
     if (mutation) {
       this.mutations.remove(slot);
-      this.advance(this.core.slots.seq[slot]);
+      this.sequence.complete(this.core.slots.seq[slot]);
     } else {
       this.others.remove(slot);
     }
@@ -554,44 +515,6 @@ export class IoPath {
       this.drained = [];
       for (const callback of drained) callback();
     }
-    if (this.queue.size > 0 || this.locks.length > 0) this.pump();
-  }
-
-  private advance(seq: number): void {
-    this.doneSeqs[seq % ringCapacity] = 1;
-    while (this.completedSeq < this.lastSeq) {
-      const next = (this.completedSeq + 1) % ringCapacity;
-      if (this.doneSeqs[next] === 0) return;
-      this.doneSeqs[next] = 0;
-      this.completedSeq += 1;
-    }
-  }
-
-  private overlapsMutation(offset: number, length: number): boolean {
-    const { slots } = this.core;
-    const end = offset + length;
-    for (let at = 0; at < this.mutations.size; at += 1) {
-      const slot = this.mutations.at(at);
-      const start = slots.offset[slot];
-      if (start < end && offset < start + slots.length[slot]) return true;
-    }
-    return false;
-  }
-
-  /** Waiting locks count too, or a busy range would starve them. */
-  private overlapsLock(offset: number, length: number): boolean {
-    for (let at = 0; at < this.locks.length; at += 1) {
-      const lock = this.locks[at];
-      if (lock.offset < offset + length && offset < lock.offset + lock.length) return true;
-    }
-    return false;
-  }
-
-  private grantLocks(): void {
-    for (const lock of [...this.locks]) {
-      if (lock.held || this.overlapsMutation(lock.offset, lock.length)) continue;
-      lock.held = true;
-      lock.onHeld(lock);
-    }
+    if (this.queue.size > 0 || this.ranges.anyLock) this.pump();
   }
 }

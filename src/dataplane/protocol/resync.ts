@@ -1,12 +1,13 @@
 import { orInto, setBits } from './bitmap.js';
 import type { CoordinatorCore } from './core.js';
 import type { InternalIo } from './internal-io.js';
-import type { IoPath, RangeLock } from './io-path.js';
+import type { IoPath } from './io-path.js';
 import type { Link } from './link.js';
 import type { Membership } from './membership.js';
 import { OpKind, Status } from './ops.js';
 import type { PlantedFaults } from './planted-faults.js';
 import type { RangeCopier } from './range-copier.js';
+import type { RangeLock } from './range-locks.js';
 
 /** How many ranges of one replica are compared at the same time. */
 const parallelRanges = 2;
