@@ -21,6 +21,8 @@ import type {
 } from './ports.js';
 import { RangeCopier } from './range-copier.js';
 import { Recovery } from './recovery.js';
+import { Repairs } from './repairs.js';
+import { ResyncThrottle } from './resync-throttle.js';
 import type { ResyncProgress } from './resync.js';
 import { Resync } from './resync.js';
 import { VolumeOps } from './volume-ops.js';
@@ -65,13 +67,11 @@ export class Coordinator implements CoordinatorEvents {
   private readonly ops: VolumeOps;
   private readonly faults: PlantedFaults;
   private readonly resyncs = new Map<Link, Resync>();
+  private readonly throttle: ResyncThrottle;
+  private readonly repairs: Repairs;
   private record: VolumeRecord | undefined;
-  private waitingRepairs: (() => void)[] = [];
   /** The size that every replica is told, also one that comes back while others are being told. */
   private announcedBytes = 0;
-  private resyncWindowAt = -Infinity;
-  private resyncWindowBytes = 0;
-  private resyncPaused = false;
   private ended: (() => void) | undefined;
 
   constructor(private readonly deps: CoordinatorDeps) {
@@ -92,10 +92,14 @@ export class Coordinator implements CoordinatorEvents {
     );
     this.cleaner = new Cleaner(this.core, this.io, this.internal);
     this.ops = new VolumeOps(this.core, this.io, this.internal, this.cleaner);
+    this.throttle = new ResyncThrottle(options.resyncBytesPerSecond);
+    this.repairs = new Repairs(this.core, this.membership, this.copier, (link, reason) =>
+      this.onLinkDown(link.index, reason),
+    );
     this.io.membership = {
       dismiss: (link, reason) => this.membership.dismiss(link, reason),
       fenced: (reason) => this.fence(reason),
-      repair: (offset, length, done) => this.repair(offset, length, done),
+      repair: (offset, length, done) => this.repairs.repair(offset, length, done),
     };
   }
 
@@ -207,7 +211,7 @@ export class Coordinator implements CoordinatorEvents {
       } else deadline = Math.min(deadline, link.openedAt + replicaTimeoutMs);
     }
     if (this.internal.isHungry) deadline = Math.min(deadline, this.core.clock.now() + 5);
-    if (this.resyncPaused) deadline = Math.min(deadline, this.resyncWindowAt + 100);
+    deadline = Math.min(deadline, this.throttle.nextDeadline());
     return deadline;
   }
 
@@ -368,7 +372,7 @@ export class Coordinator implements CoordinatorEvents {
     this.io.resend(link);
     this.membership.evaluate();
     this.io.resettle();
-    this.goOnRepairing();
+    this.repairs.goOn();
     this.io.pump();
   }
 
@@ -428,7 +432,7 @@ export class Coordinator implements CoordinatorEvents {
       } else if (link.role === 'out' && link.up) this.join(link);
     }
     this.goOnRestoring();
-    this.goOnRepairing();
+    this.repairs.goOn();
     this.io.resettle();
     this.io.pump();
   }
@@ -474,68 +478,8 @@ export class Coordinator implements CoordinatorEvents {
     }
     // One that came back while no in-sync replica was there has waited for that.
     for (const link of this.core.links) if (link.role === 'out' && link.up) this.join(link);
-    this.throttle(now);
+    this.throttle.tick(now, this.resyncs.values());
     this.cleaner.tick(now);
-  }
-
-  /** Lets resync copy so much in each tenth of a second. */
-  private throttle(now: number): void {
-    if (this.resyncs.size === 0) return;
-    let done = 0;
-    for (const resync of this.resyncs.values()) done += resync.progress.bytesDone;
-    if (now - this.resyncWindowAt >= 100) {
-      this.resyncWindowAt = now;
-      this.resyncWindowBytes = done;
-    }
-    const paused = done - this.resyncWindowBytes > this.core.options.resyncBytesPerSecond / 10;
-    this.resyncPaused = paused;
-    for (const resync of [...this.resyncs.values()]) resync.pause(paused);
-  }
-
-  /** A request failed on every in-sync replica, perhaps half done: one of them leads. */
-  private repair(offset: number, length: number, done: () => void): void {
-    const { hashBlockBytes, maxHashBytes } = this.core.options.geometry;
-    const end = Math.min(
-      Math.ceil((offset + length) / hashBlockBytes) * hashBlockBytes,
-      this.core.sizeBytes,
-    );
-    const next = (at: number): void => {
-      // One that is away must be made equal as well, or be taken out first.
-      if (!this.over && this.core.links.some((link) => link.guardsReads && !link.up)) {
-        this.waitingRepairs.push(() => next(at));
-        return;
-      }
-      const source = this.core.inSyncUp()[0];
-      // A joining one may have carried it out, and its resync may have passed the range already.
-      const targets = this.core.links.filter((link) => link !== source && link.required && link.up);
-      if (this.over || at >= end || source === undefined || targets.length === 0) return done();
-      const size = Math.min(maxHashBytes, end - at);
-      this.copier.copy(source, targets, at, size, (result) => {
-        if (result.failed === undefined) return next(at + size);
-        this.unrepairable(result.failed, targets);
-        next(at);
-      });
-    };
-    next(Math.floor(offset / hashBlockBytes) * hashBlockBytes);
-  }
-
-  private unrepairable(failed: Link, targets: readonly Link[]): void {
-    const reason = 'could not be made equal after a failed request';
-    this.membership.dismiss(failed, reason);
-    if (!failed.up) return;
-    // The only source can't be read, or etcd is just being asked to count on this one.
-    if (failed.role === 'in_sync') {
-      for (const link of targets)
-        if (link.role === 'joining') this.membership.dismiss(link, reason);
-    }
-    const pending = failed.role === 'in_sync' ? targets : [failed];
-    for (const link of pending) if (link.up) this.onLinkDown(link.index, reason);
-  }
-
-  private goOnRepairing(): void {
-    const repairs = this.waitingRepairs;
-    this.waitingRepairs = [];
-    for (const repair of repairs) repair();
   }
 
   private fence(reason: string): void {
@@ -559,7 +503,7 @@ export class Coordinator implements CoordinatorEvents {
     }
     this.copier.cancelAll();
     this.internal.abandon();
-    this.waitingRepairs = [];
+    this.repairs.abandon();
     this.io.failAll();
     this.restore?.done(Status.fenced);
     this.restore = undefined;

@@ -1,0 +1,73 @@
+import type { CoordinatorCore } from './core.js';
+import type { Link } from './link.js';
+import type { Membership } from './membership.js';
+import type { RangeCopier } from './range-copier.js';
+
+/**
+ * A request failed on every in-sync replica, perhaps half done on some: makes
+ * its range the same everywhere before the error is the caller's (rule W5).
+ */
+export class Repairs {
+  private waiting: (() => void)[] = [];
+
+  constructor(
+    private readonly core: CoordinatorCore,
+    private readonly membership: Membership,
+    private readonly copier: RangeCopier,
+    private readonly dropLink: (link: Link, reason: string) => void,
+  ) {}
+
+  repair(offset: number, length: number, done: () => void): void {
+    const { core } = this;
+    const { hashBlockBytes, maxHashBytes } = core.options.geometry;
+    const blocksEnd = Math.ceil((offset + length) / hashBlockBytes) * hashBlockBytes;
+    const end = Math.min(blocksEnd, core.sizeBytes);
+    const next = (at: number): void => {
+      // One that is away must be made equal as well, or be taken out first.
+      if (!this.over && core.links.some((link) => link.guardsReads && !link.up)) {
+        this.waiting.push(() => next(at));
+        return;
+      }
+      const source = core.inSyncUp()[0];
+      // A joining one may have carried it out, and its resync may have passed the range already.
+      const targets = core.links.filter((link) => link !== source && link.required && link.up);
+      if (this.over || at >= end || source === undefined || targets.length === 0) return done();
+      const size = Math.min(maxHashBytes, end - at);
+      this.copier.copy(source, targets, at, size, (result) => {
+        if (result.failed === undefined) return next(at + size);
+        this.giveUp(result.failed, targets);
+        next(at);
+      });
+    };
+    next(Math.floor(offset / hashBlockBytes) * hashBlockBytes);
+  }
+
+  /** Links or roles have changed. */
+  goOn(): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const repair of waiting) repair();
+  }
+
+  abandon(): void {
+    this.waiting = [];
+  }
+
+  private get over(): boolean {
+    return this.core.phase === 'fenced' || this.core.phase === 'closed';
+  }
+
+  private giveUp(failed: Link, targets: readonly Link[]): void {
+    const reason = 'could not be made equal after a failed request';
+    this.membership.dismiss(failed, reason);
+    if (!failed.up) return;
+    // The only source can't be read, or etcd is just being asked to count on this one.
+    if (failed.role === 'in_sync') {
+      for (const link of targets) {
+        if (link.role === 'joining') this.membership.dismiss(link, reason);
+      }
+    }
+    const pending = failed.role === 'in_sync' ? targets : [failed];
+    for (const link of pending) if (link.up) this.dropLink(link, reason);
+  }
+}
