@@ -393,8 +393,8 @@ export class Coordinator implements CoordinatorEvents {
     if (this.core.inSyncUp().length === 0 || this.ended !== undefined) return;
     link.role = 'joining';
     link.reason = '';
-    const { core, io, internal, copier, membership, faults } = this;
-    const resync = new Resync(core, io, internal, copier, membership, faults, link);
+    const { core, io, internal, copier, membership, throttle, faults } = this;
+    const resync = new Resync(core, io, internal, copier, membership, throttle, faults, link);
     this.resyncs.set(link, resync);
     resync.advance();
   }
@@ -478,7 +478,8 @@ export class Coordinator implements CoordinatorEvents {
     }
     // One that came back while no in-sync replica was there has waited for that.
     for (const link of this.core.links) if (link.role === 'out' && link.up) this.join(link);
-    this.throttle.tick(now, this.resyncs.values());
+    this.throttle.tick(now);
+    for (const resync of [...this.resyncs.values()]) resync.advance();
     this.cleaner.tick(now);
   }
 

@@ -1,27 +1,35 @@
-import type { Resync } from './resync.js';
-
 const windowMs = 100;
 
-/** Lets all resyncs of a volume together compare so much in each tenth of a second. */
+/**
+ * Lets all resyncs of a volume together compare so many bytes a second. What a
+ * range took beyond its tenth of a second is owed to the following ones.
+ */
 export class ResyncThrottle {
+  private readonly windowBytes: number;
   private windowAt = -Infinity;
-  private doneBefore = 0;
-  private paused = false;
+  private spentBytes = 0;
 
-  constructor(private readonly bytesPerSecond: number) {}
-
-  nextDeadline(): number {
-    return this.paused ? this.windowAt + windowMs : Infinity;
+  constructor(bytesPerSecond: number) {
+    this.windowBytes = (bytesPerSecond * windowMs) / 1000;
   }
 
-  tick(now: number, running: Iterable<Resync>): void {
-    const resyncs = [...running];
-    const done = resyncs.reduce((sum, { progress }) => sum + progress.bytesDone, 0);
-    if (now - this.windowAt >= windowMs) {
-      this.windowAt = now;
-      this.doneBefore = done;
-    }
-    this.paused = done - this.doneBefore > (this.bytesPerSecond * windowMs) / 1000;
-    for (const resync of resyncs) resync.pause(this.paused);
+  /** True while no new range may begin. */
+  get exhausted(): boolean {
+    return this.spentBytes >= this.windowBytes;
+  }
+
+  spend(bytes: number): void {
+    this.spentBytes += bytes;
+  }
+
+  nextDeadline(): number {
+    return this.exhausted ? this.windowAt + windowMs : Infinity;
+  }
+
+  tick(now: number): void {
+    const windows = Math.floor((now - this.windowAt) / windowMs);
+    if (windows < 1) return;
+    this.windowAt = now;
+    this.spentBytes = Math.max(0, this.spentBytes - windows * this.windowBytes);
   }
 }

@@ -8,6 +8,7 @@ import { OpKind, Status } from './ops.js';
 import type { PlantedFaults } from './planted-faults.js';
 import type { RangeCopier } from './range-copier.js';
 import type { RangeLock } from './range-locks.js';
+import type { ResyncThrottle } from './resync-throttle.js';
 
 /** How many ranges of one replica are compared at the same time. */
 const parallelRanges = 2;
@@ -29,7 +30,6 @@ export class Resync {
   private nextOffset = 0;
   private chunkEnd = 0;
   private atWork = 0;
-  private paused = false;
   private ended = false;
   private readonly locks = new Set<RangeLock>();
   private readonly released = new Set<RangeLock>();
@@ -40,6 +40,7 @@ export class Resync {
     private readonly internal: InternalIo,
     private readonly copier: RangeCopier,
     private readonly membership: Membership,
+    private readonly throttle: ResyncThrottle,
     private readonly faults: PlantedFaults,
     readonly link: Link,
   ) {
@@ -54,20 +55,15 @@ export class Resync {
 
   /** Goes on as far as the throttle allows. */
   advance(): void {
-    while (!this.ended && !this.paused && this.atWork < parallelRanges) {
+    while (!this.ended && !this.throttle.exhausted && this.atWork < parallelRanges) {
       const range = this.takeRange();
       if (range === undefined) {
         if (this.atWork === 0) this.finish();
         return;
       }
+      this.throttle.spend(range.length);
       this.start(range.offset, range.length);
     }
-  }
-
-  /** The throttle: no new ranges while set. */
-  pause(paused: boolean): void {
-    this.paused = paused;
-    if (!paused) this.advance();
   }
 
   /** The replica's session is over. */
