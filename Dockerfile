@@ -1,6 +1,10 @@
 # The image of px-node, px-csi and pxctl. No compiler: koffi and crc32 bring
 # prebuilt libraries inside their npm packages.
 ARG NODE_IMAGE=node:24-bookworm-slim
+# Debian's etcd is years old; the one that nodes embed is a current one.
+ARG ETCD_IMAGE=gcr.io/etcd-development/etcd:v3.6.5
+
+FROM ${ETCD_IMAGE} AS etcd
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /px
@@ -17,12 +21,12 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
 
 FROM ${NODE_IMAGE}
-# Formatting and checking file systems, loop devices and mounts, and the
-# embedded key-value store.
+# Formatting and checking file systems, loop devices and mounts.
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends e2fsprogs etcd-server mount util-linux xfsprogs \
+  && apt-get install -y --no-install-recommends e2fsprogs mount util-linux xfsprogs \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /px
+COPY --from=etcd /usr/local/bin/etcd /usr/local/bin/etcd
 COPY --from=packages /px/node_modules ./node_modules
 COPY --from=build /px/dist ./dist
 COPY package.json LICENSE ./

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
