@@ -93,7 +93,7 @@ export class Coordinator implements CoordinatorEvents {
     this.cleaner = new Cleaner(this.core, this.io, this.internal);
     this.ops = new VolumeOps(this.core, this.io, this.internal, this.cleaner);
     this.throttle = new ResyncThrottle(options.resyncBytesPerSecond);
-    this.repairs = new Repairs(this.core, this.membership, this.copier, (link, reason) =>
+    this.repairs = new Repairs(this.core, this.membership, this.copier, this.io, (link, reason) =>
       this.onLinkDown(link.index, reason),
     );
     this.io.membership = {

@@ -1,7 +1,10 @@
 import type { SlotTable } from './ops.js';
-import type { SlotList } from './slot-list.js';
+import type { RequestTable } from './request-table.js';
 
-/** A range in which no mutation starts while it is held; granted when those at work have ended. */
+/**
+ * A range in which no mutation starts while it is held; granted when those at
+ * work have ended and no other lock is held on any of it.
+ */
 export interface RangeLock {
   readonly offset: number;
   readonly length: number;
@@ -15,7 +18,7 @@ export class RangeLocks {
 
   constructor(
     private readonly slots: SlotTable,
-    private readonly mutations: SlotList,
+    private readonly requests: RequestTable,
   ) {}
 
   get anyLock(): boolean {
@@ -28,12 +31,9 @@ export class RangeLocks {
   }
 
   overlapsMutation(offset: number, length: number): boolean {
-    const { slots, mutations } = this;
-    const end = offset + length;
+    const { mutations } = this.requests;
     for (let at = 0; at < mutations.size; at += 1) {
-      const slot = mutations.at(at);
-      const start = slots.offset[slot];
-      if (start < end && offset < start + slots.length[slot]) return true;
+      if (this.touches(mutations.at(at), offset, length)) return true;
     }
     return false;
   }
@@ -53,7 +53,7 @@ export class RangeLocks {
   grant(): void {
     if (this.locks.length === 0) return;
     for (const lock of [...this.locks]) {
-      if (lock.held || this.overlapsMutation(lock.offset, lock.length)) continue;
+      if (lock.held || this.isChanging(lock)) continue;
       lock.held = true;
       lock.onHeld(lock);
     }
@@ -61,6 +61,26 @@ export class RangeLocks {
 
   clear(): void {
     this.locks = [];
+  }
+
+  /**
+   * A mutation that failed everywhere changes nothing any more; it waits for a
+   * lock itself, to be made equal.
+   */
+  private isChanging({ offset, length }: RangeLock): boolean {
+    const { mutations, assigned } = this.requests;
+    for (let at = 0; at < mutations.size; at += 1) {
+      const slot = mutations.at(at);
+      if (assigned[slot] !== 0 && this.touches(slot, offset, length)) return true;
+    }
+    return this.locks.some(
+      (lock) => lock.held && lock.offset < offset + length && offset < lock.offset + lock.length,
+    );
+  }
+
+  private touches(slot: number, offset: number, length: number): boolean {
+    const start = this.slots.offset[slot];
+    return start < offset + length && offset < start + this.slots.length[slot];
   }
 
   /** Waiting locks count too, or a busy range would starve them. */

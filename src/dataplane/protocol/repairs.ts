@@ -2,10 +2,20 @@ import type { CoordinatorCore } from './core.js';
 import type { Link } from './link.js';
 import type { Membership } from './membership.js';
 import type { RangeCopier } from './range-copier.js';
+import type { RangeLock } from './range-locks.js';
+
+interface Ranges {
+  lock(offset: number, length: number, onHeld: (lock: RangeLock) => void): RangeLock;
+  unlock(lock: RangeLock): void;
+}
 
 /**
  * A request failed on every in-sync replica, perhaps half done on some: makes
  * its range the same everywhere before the error is the caller's (rule W5).
+ *
+ * What is compared and copied are whole blocks, which hold more than the
+ * request touched: they are locked, or a copy would put what it read over a
+ * mutation of a neighbour that came meanwhile.
  */
 export class Repairs {
   private waiting: (() => void)[] = [];
@@ -14,14 +24,27 @@ export class Repairs {
     private readonly core: CoordinatorCore,
     private readonly membership: Membership,
     private readonly copier: RangeCopier,
+    private readonly ranges: Ranges,
     private readonly dropLink: (link: Link, reason: string) => void,
   ) {}
 
   repair(offset: number, length: number, done: () => void): void {
     const { core } = this;
-    const { hashBlockBytes, maxHashBytes } = core.options.geometry;
+    const { hashBlockBytes } = core.options.geometry;
+    const start = Math.floor(offset / hashBlockBytes) * hashBlockBytes;
     const blocksEnd = Math.ceil((offset + length) / hashBlockBytes) * hashBlockBytes;
     const end = Math.min(blocksEnd, core.sizeBytes);
+    this.ranges.lock(start, end - start, (lock) => {
+      this.copyBlocks(start, end, () => {
+        done();
+        this.ranges.unlock(lock);
+      });
+    });
+  }
+
+  private copyBlocks(start: number, end: number, done: () => void): void {
+    const { core } = this;
+    const { maxHashBytes } = core.options.geometry;
     const next = (at: number): void => {
       // One that is away must be made equal as well, or be taken out first.
       if (!this.over && core.links.some((link) => link.guardsReads && !link.up)) {
@@ -39,7 +62,7 @@ export class Repairs {
         next(at);
       });
     };
-    next(Math.floor(offset / hashBlockBytes) * hashBlockBytes);
+    next(start);
   }
 
   /** Links or roles have changed. */
