@@ -49,7 +49,8 @@ function sideOf(raw: RawSide): FioSide {
 }
 
 export function fioArgs(options: FioOptions): string[] {
-  const args = ['--name=job', '--output-format=json'];
+  // fio would leave its verification state in the working directory.
+  const args = ['--name=job', '--output-format=json', '--verify_state_save=0'];
   for (const [name, value] of Object.entries(options)) args.push(`--${name}=${value}`);
   return args;
 }
