@@ -249,11 +249,11 @@ export class Coordinator implements CoordinatorEvents {
    * so that a crash at any moment leaves the old content or the new.
    */
   restoreFrom(sourceVolumeId: string, done: (status: number) => void): void {
-    if (this.core.phase !== 'serving') return done(Status.ioError);
-    const [keep, ...others] = this.core.inSyncUp();
-    if (keep === undefined) return done(Status.ioError);
-    this.restore = { keep, sourceVolumeId, done };
-    for (const link of others) this.membership.dismiss(link, 'its content is being replaced');
+    const keep = this.core.inSyncUp()[0];
+    if (this.core.phase !== 'serving' || this.restore !== undefined || keep === undefined) {
+      return done(Status.ioError);
+    }
+    this.restore = { keep, sourceVolumeId, done, begun: false };
     this.afterChange();
   }
 
@@ -309,7 +309,13 @@ export class Coordinator implements CoordinatorEvents {
   }
 
   private restore:
-    { keep: Link; sourceVolumeId: string; done: (status: number) => void } | undefined;
+    | {
+        readonly keep: Link;
+        readonly sourceVolumeId: string;
+        readonly done: (status: number) => void;
+        begun: boolean;
+      }
+    | undefined;
 
   private waitsFor(): string {
     if (this.core.phase !== 'serving' || this.core.inSyncUp().length > 0) return this.core.reason;
@@ -390,7 +396,8 @@ export class Coordinator implements CoordinatorEvents {
   }
 
   private join(link: Link): void {
-    if (this.core.inSyncUp().length === 0 || this.ended !== undefined) return;
+    if (this.core.inSyncUp().length === 0) return;
+    if (this.ended !== undefined || this.restore !== undefined) return;
     link.role = 'joining';
     link.reason = '';
     const { core, io, internal, copier, membership, throttle, faults } = this;
@@ -437,12 +444,23 @@ export class Coordinator implements CoordinatorEvents {
     this.io.pump();
   }
 
+  /**
+   * Until the content has been replaced no other replica joins: a resync would
+   * compare it with what is about to go, and call it equal.
+   */
   private goOnRestoring(): void {
     const { restore } = this;
-    if (restore === undefined || this.membership.busy) return;
-    if (this.core.inSync().some((link) => link !== restore.keep)) return;
-    this.restore = undefined;
-    this.ops.restoreFrom(restore.sourceVolumeId, restore.done);
+    if (restore === undefined || restore.begun) return;
+    const others = this.core.links.filter((link) => link !== restore.keep);
+    for (const link of others) this.membership.dismiss(link, 'its content is being replaced');
+    if (this.membership.busy || others.some((link) => link.role !== 'out')) return;
+    restore.begun = true;
+    this.ops.restoreFrom(restore.sourceVolumeId, (status) => {
+      if (this.restore !== restore) return;
+      this.restore = undefined;
+      restore.done(status);
+      this.afterChange();
+    });
   }
 
   private heartbeat(link: Link, now: number): void {
