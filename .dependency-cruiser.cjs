@@ -36,6 +36,19 @@ module.exports = {
       to: { path: 'main\\.ts$' },
     },
     {
+      name: 'crds-know-no-program',
+      comment: 'The custom resources are one source for types, manifests and documents.',
+      severity: 'error',
+      from: { path: '^src/crds' },
+      to: { path: '^src/(csi|operator|dataplane|pxctl|platform)' },
+    },
+    {
+      name: 'kubernetes-client-only-in-kube',
+      severity: 'error',
+      from: { pathNot: '^src/operator/kube/' },
+      to: { path: 'node_modules/@kubernetes/client-node' },
+    },
+    {
       name: 'koffi-only-in-sys',
       severity: 'error',
       from: { pathNot: '^src/dataplane/sys/' },

@@ -47,6 +47,15 @@ export function nodeService(
         return {};
       },
       GetCapacity: (request) => getCapacity(context, request),
+      UpdateReplicas: notThere,
+      CheckNodeStop: notThere,
+      SetMaintenance: notThere,
+      DecommissionNode: notThere,
+      CancelDecommission: notThere,
+      FenceNode: notThere,
+      PutStoragePolicy: notThere,
+      DeleteStoragePolicy: notThere,
+      ListStoragePolicies: notThere,
       EnsureReplica: async (request) => {
         await context.engine.call('replica.ensure', {
           volumeId: request.volume_id,
@@ -68,6 +77,11 @@ export function nodeService(
     },
     context.logger,
   );
+}
+
+/** Calls of the API whose implementation is still to come. */
+function notThere(): Promise<never> {
+  return Promise.reject(new PxError('unimplemented', 'this call is not there yet'));
 }
 
 /** Only what etcd says is deleted is removed: a peer that is wrong must not cost data. */

@@ -14,7 +14,14 @@ function asked(labels: Record<string, string>): Parameters<typeof parseVolumeSpe
   const flags = { best_effort_location: false, group_enforced: false, no_discard: false };
   const numbers = { replicas: 1, block_size_bytes: 0, queue_depth: 0, aggregation_level: 0 };
   const words = { size_bytes: '4096', io_priority: '', fs: '', io_profile: '' };
-  return { ...lists, ...flags, ...numbers, ...words, sticky: false, labels };
+  const limits = {
+    max_read_iops: '0',
+    max_write_iops: '0',
+    max_read_bytes_per_second: '0',
+    max_write_bytes_per_second: '0',
+  };
+  const more = { ...limits, storage_policy: '' };
+  return { ...lists, ...flags, ...numbers, ...words, ...more, sticky: false, labels };
 }
 
 describe('withChanges', () => {
