@@ -7,6 +7,9 @@ import { connectNode } from '../platform/grpc-client.js';
 import { createLogger, parseLogLevel } from '../platform/logger.js';
 import { protoDirOf } from '../platform/proto.js';
 import { runCommand } from '../platform/run-command.js';
+import { startHealthServer } from './health-server.js';
+import { throughService } from './px-service.js';
+import { startRegistration, whenNodeAnswers } from './registration.js';
 import { startCsiServer, type CsiMode } from './server.js';
 
 interface Flags {
@@ -16,6 +19,9 @@ interface Flags {
   readonly driverName: string;
   readonly maxVolumesPerNode: string;
   readonly frontend: 'fuse' | 'nbd' | 'nbd-device';
+  readonly registrationDir?: string;
+  readonly kubeletSocketPath?: string;
+  readonly healthPort?: string;
   readonly logLevel: string;
   readonly logFormat: 'json' | 'human';
 }
@@ -46,6 +52,9 @@ const flags = new Command('px-csi')
       .choices(['fuse', 'nbd', 'nbd-device'])
       .default('fuse'),
   )
+  .option('--registration-dir <dir>', "the kubelet's plugins_registry; absent: no registration")
+  .option('--kubelet-socket-path <path>', 'the CSI socket as the kubelet sees it')
+  .option('--health-port <port>', 'serve /healthz and /readyz over HTTP; absent: do not')
   .option('--log-level <level>', 'debug, info, warn or error', 'info')
   .addOption(
     new Option('--log-format <format>', 'how log lines look')
@@ -60,7 +69,9 @@ const logger = createLogger({
   level: parseLogLevel(flags.logLevel),
   format: flags.logFormat,
 });
-const px = connectNode(flags.nodeEndpoint, { timeoutMs: pxTimeoutMs, protoDir });
+const connect = () => connectNode(flags.nodeEndpoint, { timeoutMs: pxTimeoutMs, protoDir });
+const px = flags.nodeEndpoint.startsWith('unix:') ? connect() : throughService(connect);
+const stopping = new AbortController();
 
 try {
   const server = await startCsiServer({
@@ -73,13 +84,50 @@ try {
     logger,
   });
   logger.info('serving', { mode: flags.mode, endpoint: flags.endpoint, px: flags.nodeEndpoint });
+  const health =
+    flags.healthPort === undefined
+      ? undefined
+      : await startHealthServer({
+          port: parsePort(flags.healthPort),
+          endpoint: flags.endpoint,
+          protoDir,
+        });
   const stop = (signal: NodeJS.Signals): void => {
     logger.info(`ending on ${signal}`);
+    stopping.abort();
+    health?.close();
     void server.close(graceMs).then(() => process.exit(0));
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+  await register();
 } catch (thrown) {
   logger.error(`cannot start: ${toPxError(thrown).message}`);
   process.exit(1);
+}
+
+/** Not from a second place: the socket in the directory belongs to one process a node. */
+async function register(): Promise<void> {
+  const { registrationDir: directory, kubeletSocketPath } = flags;
+  if (directory === undefined) return;
+  if (kubeletSocketPath === undefined) {
+    throw new Error('--registration-dir needs --kubelet-socket-path');
+  }
+  if (!(await whenNodeAnswers(px, logger, stopping.signal))) return;
+  const { driverName } = flags;
+  const onRefused = (): void => process.exit(1);
+  await startRegistration({
+    directory,
+    kubeletSocketPath,
+    driverName,
+    protoDir,
+    logger,
+    onRefused,
+  });
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
+  throw new Error(`--health-port: "${text}" is no port; it must be 1 to 65535`);
 }

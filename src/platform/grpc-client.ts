@@ -49,8 +49,8 @@ export interface ConnectOptions {
  * time + timeout instead of at its own deadline.
  */
 export const clientChannelOptions = {
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 3_000,
+  'grpc.keepalive_time_ms': 4_000,
+  'grpc.keepalive_timeout_ms': 2_000,
   'grpc.initial_reconnect_backoff_ms': 200,
   'grpc.max_reconnect_backoff_ms': 2_000,
   'grpc.max_receive_message_length': 64 * 1024 * 1024,

@@ -56,7 +56,7 @@ export interface RunningServer {
 
 const serverOptions = {
   'grpc.max_receive_message_length': 16 * 1024 * 1024,
-  // Clients ping every 10 s; grpc's default would call that too many pings.
+  // Clients ping every 4 s; grpc's default would call that too many pings.
   'grpc.http2.min_ping_interval_without_data_ms': 1_000,
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 5_000,
