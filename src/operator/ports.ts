@@ -2,44 +2,12 @@
  * What the operator's logic needs of the world. `kube/` and `px/` implement
  * these; tests use small in-memory ones. Nothing here knows a client library.
  */
+import type { KubeObject, ObjectMeta, OwnerReference, Resource } from '../crds/kube-object.js';
+import type { NodeDefinition } from '../gen/px/v1/Node.js';
+import type { UnaryClient } from '../platform/grpc-client.js';
+import type { Logger } from '../platform/logger.js';
 
-/** A Kubernetes object as JSON; the API server's own fields are optional. */
-export interface KubeObject {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: ObjectMeta;
-}
-
-export interface ObjectMeta {
-  readonly name: string;
-  readonly namespace?: string;
-  readonly uid?: string;
-  readonly resourceVersion?: string;
-  readonly generation?: number;
-  readonly creationTimestamp?: string;
-  readonly deletionTimestamp?: string;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly annotations?: Readonly<Record<string, string>>;
-  readonly finalizers?: readonly string[];
-  readonly ownerReferences?: readonly OwnerReference[];
-}
-
-export interface OwnerReference {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly controller?: boolean;
-  readonly blockOwnerDeletion?: boolean;
-}
-
-/** Which objects: `namespaced` decides the form of the path. */
-export interface Resource {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly plural: string;
-  readonly namespaced: boolean;
-}
+export type { KubeObject, ObjectMeta, OwnerReference, Resource };
 
 export interface ObjectName {
   readonly namespace?: string;
@@ -47,6 +15,7 @@ export interface ObjectName {
 }
 
 export interface ListOptions {
+  /** All namespaces when absent. */
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
@@ -117,3 +86,48 @@ export interface Controller {
   readonly name: string;
   reconcile(key: string): Promise<ReconcileResult>;
 }
+
+/** The API of a px-node: every call of `px.v1.Node`, as promises that fail with PxErrors. */
+export type PxNode = UnaryClient<NodeDefinition>;
+
+/** The data plane of the one StorageCluster. */
+export interface PxCluster {
+  /** A node that answers; throws `unavailable` when there is none. */
+  any(): Promise<PxNode>;
+  /** That node itself, by the name of its Kubernetes node; undefined when no pod of px runs there. */
+  node(name: string): Promise<PxNode | undefined>;
+}
+
+/**
+ * What a controller is made of. A `SetUpController` takes it, asks for the caches
+ * that it reads, and says with `onChange` which keys a change wakes:
+ *
+ *     export const setUpRollout: SetUpController = (context, enqueue) => {
+ *       const pods = context.cache<Pod>(resources.pod, { namespace: context.namespace });
+ *       pods.onChange(() => enqueue('cluster'));
+ *       return { name: 'rollout', reconcile: (key) => … };
+ *     };
+ *
+ * Caches are shared: the same resource and options are one watch. They are
+ * synced before the first reconcile, and each object that is there then has
+ * been reported by `onChange` as `set`, so every key is reconciled once at start.
+ */
+export interface OperatorContext {
+  readonly kube: KubeApi;
+  readonly px: PxCluster;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Where the operator itself runs. */
+  readonly namespace: string;
+  /** The image of the operator's own container: what a StorageCluster without `image` runs. */
+  readonly image: string;
+  /** The version of this operator. */
+  readonly version: string;
+  cache<T extends KubeObject>(resource: Resource, options?: ListOptions): KubeCache<T>;
+}
+
+/** Asks for a pass over the key: now, or after a while. Asking twice before it runs is once. */
+export type Enqueue = (key: string, delayMs?: number) => void;
+
+export type SetUpController = (context: OperatorContext, enqueue: Enqueue) => Controller;
