@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import type { VolumeRecord } from '../../kernel/volume-record.js';
 import { silentLogger } from '../../platform/logger.js';
 import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
@@ -222,7 +223,62 @@ describe('ClusterView', () => {
     expect(view.cached().nodes.size).toBe(0);
     view.close();
   });
+
+  it('reads what changed and is the same as a whole read', async () => {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    let reads = 0;
+    const counting: Kvdb = {
+      ...bind(kvdb),
+      list: (prefix) => {
+        reads++;
+        return kvdb.list(prefix);
+      },
+    };
+    const view = new ClusterView(counting, keys, silentLogger);
+    await fc.assert(
+      fc.asyncProperty(fc.array(changeOf(), { maxLength: 6 }), async (changes) => {
+        for (const { kind, index } of changes) {
+          const id = `v${index}`;
+          const put = { type: 'put' as const, value: JSON.stringify(record(id, id)) };
+          if (kind === 'put') await kvdb.txn([], [{ ...put, key: keys.volume(id) }]);
+          else if (kind === 'delete') {
+            await kvdb.txn([], [{ type: 'delete', key: keys.volume(id) }]);
+          } else if (kind === 'alive') {
+            await kvdb.txn([], [{ type: 'put', key: keys.aliveNode(id), value: '' }]);
+          } else await kvdb.txn([], [{ type: 'delete', key: keys.aliveNode(id) }]);
+        }
+        const state = await view.fresh();
+        const whole = await new ClusterView(kvdb, keys, silentLogger).fresh();
+        expect([...state.volumes]).toEqual([...whole.volumes]);
+        expect([...state.alive].sort()).toEqual([...whole.alive].sort());
+      }),
+      { seed, numRuns: 60 },
+    );
+    // With nothing deleted no whole read is needed.
+    const before = reads;
+    await kvdb.txn([], [{ type: 'put', key: keys.aliveNode('last'), value: '' }]);
+    expect((await view.fresh()).alive.has('last')).toBe(true);
+    expect(reads).toBe(before);
+  });
+
+  it('answers with what was true when it was asked, to many at once', async () => {
+    const view = new ClusterView(kvdb, keys, silentLogger);
+    const seen = await Promise.all(
+      Array.from({ length: 20 }, async (_, index) => {
+        await kvdb.txn([], [{ type: 'put', key: keys.aliveNode(`n${index}`), value: '' }]);
+        return (await view.fresh()).alive.has(`n${index}`);
+      }),
+    );
+    expect(seen).toEqual(Array.from({ length: 20 }, () => true));
+  });
 });
+
+function changeOf() {
+  return fc.record({
+    kind: fc.constantFrom('put', 'delete', 'alive', 'dead'),
+    index: fc.nat({ max: 5 }),
+  });
+}
 
 describe('openIdentity', () => {
   it('is made once, kept, and refused to another cluster', () => {
@@ -253,6 +309,7 @@ function bind(target: Kvdb): Kvdb {
   return {
     get: (key) => target.get(key),
     list: (prefix) => target.list(prefix),
+    listSince: (prefix, revision) => target.listSince(prefix, revision),
     txn: (compares, changes) => target.txn(compares, changes),
     grantLease: (ttlMs) => target.grantLease(ttlMs),
     watch: (prefix, onHint) => target.watch(prefix, onHint),

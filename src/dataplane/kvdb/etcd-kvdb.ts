@@ -9,6 +9,7 @@ import { EtcdWatch } from './etcd-watch.js';
 import { parseKvdbUris } from './kvdb-uri.js';
 import type {
   KvChange,
+  KvChanges,
   KvCompare,
   Kvdb,
   KvEntry,
@@ -91,6 +92,20 @@ class EtcdKvdb implements Kvdb {
       range_end: prefixEnd(prefix),
     });
     return { entries: response.kvs.map(toEntry), revision: Number(response.header.revision) };
+  }
+
+  async listSince(prefix: string, revision: number): Promise<KvChanges> {
+    const response = await this.range({
+      key: Buffer.from(prefix),
+      range_end: prefixEnd(prefix),
+      min_mod_revision: revision + 1,
+    });
+    return {
+      entries: response.kvs.map(toEntry),
+      revision: Number(response.header.revision),
+      // etcd counts the keys of the range before it applies the filter.
+      count: Number(response.count),
+    };
   }
 
   async txn(compares: readonly KvCompare[], changes: readonly KvChange[]): Promise<TxnOutcome> {

@@ -20,6 +20,12 @@ export interface KvList {
   readonly revision: number;
 }
 
+/** What a prefix has become since an earlier revision; deletions show only in the count. */
+export interface KvChanges extends KvList {
+  /** How many keys there are below the prefix now, changed or not. */
+  readonly count: number;
+}
+
 /** Holds when the key's modification revision is this; 0 says that the key is absent. */
 export interface KvCompare {
   readonly key: string;
@@ -78,6 +84,8 @@ export interface Kvdb {
   get(key: string): Promise<KvEntry | undefined>;
   /** Every key that starts with the prefix, in key order. */
   list(prefix: string): Promise<KvList>;
+  /** Of these keys the ones that were changed after the revision. Linearizable, as `list`. */
+  listSince(prefix: string, revision: number): Promise<KvChanges>;
   /** Applies all changes if all comparisons hold. Never rejects. */
   txn(compares: readonly KvCompare[], changes: readonly KvChange[]): Promise<TxnOutcome>;
   /** Rejects with `kvdb_unavailable`. */
@@ -120,6 +128,16 @@ export class KvKeys {
   /** Volumes that a node has attached for its own work: no user is behind it. */
   get maintenance(): string {
     return `${this.root}maintenance/`;
+  }
+  get policies(): string {
+    return `${this.root}policies/`;
+  }
+  /** Holds the name of the default policy: two can't be put at the same time. */
+  get defaultPolicy(): string {
+    return `${this.root}default-policy`;
+  }
+  policy(name: string): string {
+    return this.policies + name;
   }
   volume(id: string): string {
     return this.volumes + id;
