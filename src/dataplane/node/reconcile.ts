@@ -65,11 +65,12 @@ export class Reconciler {
     const engine = await context.engine.call('engine.status', {});
     const state = context.view.cached();
     if (state.readAtMs === 0) return;
+    const present = new Set(engine.replicas.map(({ replicaId }) => replicaId));
     for (const record of state.volumes.values()) {
       if (this.closed) return;
       if (context.locks.isHeld(record.id)) continue;
       try {
-        await this.reconcileVolume(record, state, engine);
+        await this.reconcileVolume(record, state, present);
       } catch (error) {
         context.logger.info('a volume could not be reconciled yet', { volume: record.id, error });
       }
@@ -81,7 +82,7 @@ export class Reconciler {
   private async reconcileVolume(
     record: VolumeRecord,
     state: ClusterState,
-    engine: EngineStatus,
+    presentReplicas: ReadonlySet<string>,
   ): Promise<void> {
     const { context } = this;
     const self = context.self.id;
@@ -95,7 +96,7 @@ export class Reconciler {
     }
     if (record.lifecycle === 'creating') return this.resume(record, state);
     for (const replica of mine) {
-      const present = engine.replicas.some((found) => found.replicaId === replica.id);
+      const present = presentReplicas.has(replica.id);
       // One that is in sync by the record and yet not there is first taken out
       // by its coordinator; only then may an empty one stand in for it.
       if (present || replica.state !== 'out' || !this.poolIsWhole(replica.poolId)) continue;
