@@ -41,8 +41,30 @@ export interface VolumeRecord {
   readonly publishedReadOnly: boolean;
   /** The reservation came with an attach, not from a controller: it ends with the detach. */
   readonly reservedByAttach?: boolean;
+  /** The last time that the volume was taken from a node which seemed dead (rule F1). */
+  readonly fence?: VolumeFence;
   /** Snapshot operations that have begun and not been recorded as done. */
   readonly pendingCopy?: PendingCopy;
+  /**
+   * A digest of the request that made the volume: a policy may have made
+   * another volume of it, and the same request again must find that one.
+   */
+  readonly requestDigest?: string;
+  /**
+   * The revision of the storage policy that the volume was last brought to, or
+   * `asked` when a person put it under its policy and it is still to be brought there.
+   */
+  readonly policyApplied?: string;
+  /** The last slot of each kind of snapshot schedule that was taken, RFC 3339. */
+  readonly scheduledSlots?: Readonly<Record<string, string>>;
+}
+
+export interface VolumeFence {
+  readonly nodeId: string;
+  /** Raised above whatever that node may coordinate with. */
+  readonly epoch: number;
+  /** An in-sync replica obeys that epoch, and its lease to older ones is over. */
+  readonly confirmed: boolean;
 }
 
 /** What this volume's replicas are to be filled from while it is `creating`. */
@@ -70,4 +92,18 @@ export interface VolumeSpecRecord {
   readonly ioProfile: string;
   readonly aggregationLevel: number;
   readonly labels: Readonly<Record<string, string>>;
+  /** The policy that the volume names; without one the default policy governs it. */
+  readonly storagePolicy?: string;
+  /** What the attached device may do a second; absent: as much as it can. */
+  readonly limits?: IoLimits;
+  /** The volume's own snapshot schedule, in its canonical text. */
+  readonly snapshotSchedule?: string;
+}
+
+/** Absent is no limit. IOPS and bytes are never both limited for one direction. */
+export interface IoLimits {
+  readonly readIops?: number;
+  readonly writeIops?: number;
+  readonly readBytesPerSecond?: number;
+  readonly writeBytesPerSecond?: number;
 }

@@ -49,6 +49,8 @@ const nodeSchema = z.object({
   /** Bytes that the replica of a volume uses here, by volume id. */
   replicaUsage: z.record(z.string(), z.number()),
   updatedAt: z.string(),
+  /** A member of the internal kvdb lives here. */
+  kvdbMember: z.boolean().default(false),
 });
 
 export type NodeRecord = z.infer<typeof nodeSchema>;

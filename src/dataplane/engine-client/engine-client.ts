@@ -22,6 +22,7 @@ const timeoutsMs: Readonly<Record<keyof EngineMethods, number>> = {
   'engine.configure': 15_000,
   'replica.ensure': 15_000,
   'replica.remove': 15_000,
+  'replica.fence': 10_000,
   'replica.list': 5_000,
   'volume.attach': 75_000,
   'volume.detach': 60_000,

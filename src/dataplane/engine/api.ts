@@ -64,6 +64,14 @@ export interface EngineMethods {
     params: { volumeId: string; replicaId: string };
     result: Record<string, never>;
   };
+  /**
+   * The replica persists this epoch and obeys nothing older from then on (rule
+   * F1). Answers how long an older coordinator's lease may still run.
+   */
+  'replica.fence': {
+    params: { volumeId: string; replicaId: string; epoch: number; token: string };
+    result: { leaseRemainingMs: number };
+  };
   'replica.list': { params: Record<string, never>; result: readonly ReplicaInfo[] };
   /**
    * Becomes the volume's coordinator under a new epoch and serves it.
@@ -124,6 +132,8 @@ export interface ReplicaInfo {
   readonly sizeBytes: number;
   readonly usedBytes: number;
   readonly epoch: number;
+  /** A coordinator, wherever it is, may serve the volume at this moment. */
+  readonly isLeased: boolean;
   readonly state: 'open' | 'failed';
   readonly reason: string;
 }

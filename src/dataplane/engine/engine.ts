@@ -263,6 +263,8 @@ export class Engine {
         await this.thread(volumeId).call('replica.close', { volumeId });
         await files.remove(volumeId, replicaId);
       },
+      'replica.fence': (params: P<'replica.fence'>) =>
+        this.thread(params.volumeId).call('replica.fence', params),
       'replica.list': () => this.replicas(),
       'volume.attach': (params: P<'volume.attach'>) => attachments.attach(params),
       'volume.detach': ({ volumeId, force }: P<'volume.detach'>) =>

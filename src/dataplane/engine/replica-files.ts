@@ -60,7 +60,19 @@ export class ReplicaFiles {
         const { volumeId, replicaId, sizeBytes, epoch } = meta;
         const reason = problem === '' ? (open.get(volumeId)?.problem ?? '') : problem;
         const state = reason === '' ? ('open' as const) : ('failed' as const);
-        return { volumeId, replicaId, poolId, sizeBytes, usedBytes, epoch, state, reason };
+        // One that no coordinator has opened since the engine began has granted nobody a lease.
+        const isLeased = open.get(volumeId)?.isLeased === true;
+        return {
+          volumeId,
+          replicaId,
+          poolId,
+          sizeBytes,
+          usedBytes,
+          epoch,
+          isLeased,
+          state,
+          reason,
+        };
       }),
     );
   }

@@ -8,6 +8,7 @@ import type { ClusterState } from '../cluster/cluster-view.js';
 import { lockWaitMs, type NodeContext } from './context.js';
 import { endInternalWork } from './delete-volume.js';
 import { waitForDead } from './dead-nodes.js';
+import { withoutReservation } from './fence-rules.js';
 import { forwarded, forwardedHeader } from './peers.js';
 import { isInternal } from './volume-view.js';
 import type { FrontendName } from '../engine/api.js';
@@ -207,10 +208,4 @@ async function clearDeadAttach(
     const cleared = current.reservedByAttach === true ? withoutReservation(current) : current;
     return { ...cleared, attachedOn: '', attachToken: '', epoch: current.epoch + 1 };
   });
-}
-
-function withoutReservation(record: VolumeRecord): VolumeRecord {
-  const rest = { ...record, publishedOn: '', publishedReadOnly: false };
-  delete rest.reservedByAttach;
-  return rest;
 }

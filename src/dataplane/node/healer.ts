@@ -16,6 +16,9 @@ const stuckMs = 60_000;
 /** Attaches that no key tells of are rare: a daemon was killed in the middle of a step. */
 const lookMs = 30_000;
 const pauseAfterStuckMs = 120_000;
+/** A volume that nobody could serve for so long is taken from the dead node that has it attached. */
+const unservedMs = 120_000;
+const serveLookMs = 10_000;
 /** Resyncs share the disks with the users' I/O. */
 const maxAtOnce = 2;
 
@@ -28,6 +31,9 @@ export class Healer {
   private readonly active = new Map<string, Healing>();
   /** Since when a volume could be healed, or until when it is left alone. */
   private readonly waiting = new Map<string, number>();
+  /** Volumes attached on a node that is down, and since when no lease of theirs has run here. */
+  private unserved = new Map<string, number>();
+  private nextServeLookMs = 0;
   private timer: NodeJS.Timeout | undefined;
   private nextLookMs = 0;
   private closed = false;
@@ -57,6 +63,7 @@ export class Healer {
     const state = this.context.view.cached();
     if (!this.context.kvdb.status().available || state.readAtMs === 0) return;
     await this.adoptLeftovers(state);
+    await this.lookForUnserved(state);
     for (const [volumeId, healing] of this.active) await this.follow(volumeId, healing, state);
     for (const volumeId of this.waiting.keys()) {
       const record = state.volumes.get(volumeId);
@@ -91,15 +98,43 @@ export class Healer {
 
   private isOurs(record: VolumeRecord, state: ClusterState): boolean {
     if (record.lifecycle !== 'ready') return false;
-    // A user's attach on a node that seems dead may go on behind a partition;
-    // only another attach may end it. One without reservation was a healer's.
-    const abandoned = !state.alive.has(record.attachedOn) && record.publishedOn === '';
-    if (record.attachedOn !== '' && !abandoned) return false;
+    if (record.attachedOn !== '' && !this.isAbandoned(record, state)) return false;
     if (!hasWork(record, state)) return false;
     const source = record.replicas.find(
       (replica) => replica.state === 'in_sync' && state.alive.has(replica.nodeId),
     );
     return source?.nodeId === this.context.self.id;
+  }
+
+  /**
+   * A user's attach on a node that seems dead may go on behind a partition, and
+   * then it holds our replica's lease. One without reservation was a healer's.
+   */
+  private isAbandoned(record: VolumeRecord, state: ClusterState): boolean {
+    if (state.alive.has(record.attachedOn)) return false;
+    const since = this.unserved.get(record.id);
+    const unserved = since !== undefined && monotonicMs() - since > unservedMs;
+    return record.publishedOn === '' || unserved;
+  }
+
+  private async lookForUnserved(state: ClusterState): Promise<void> {
+    if (monotonicMs() < this.nextServeLookMs) return;
+    this.nextServeLookMs = monotonicMs() + serveLookMs;
+    const dead = [...state.volumes.values()].filter(
+      (record) =>
+        record.attachedOn !== '' &&
+        record.publishedOn !== '' &&
+        !state.alive.has(record.attachedOn) &&
+        hasWork(record, state),
+    );
+    const before = this.unserved;
+    this.unserved = new Map();
+    if (dead.length === 0) return;
+    const replicas = await this.context.engine.call('replica.list', {});
+    for (const { id } of dead) {
+      const mine = replicas.find(({ volumeId }) => volumeId === id);
+      if (mine?.isLeased === false) this.unserved.set(id, before.get(id) ?? monotonicMs());
+    }
   }
 
   private async begin(record: VolumeRecord): Promise<void> {

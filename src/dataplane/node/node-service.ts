@@ -4,10 +4,12 @@ import { PxError } from '../../kernel/errors.js';
 import { unaryService, type GrpcService } from '../../platform/grpc-server.js';
 import { attachVolume, detachVolume } from './attach-volume.js';
 import { getCapacity } from './capacity.js';
+import { checkNodeStop } from './check-node-stop.js';
 import { checkVolume } from './check-volume.js';
 import type { NodeContext } from './context.js';
 import { createVolume } from './create-volume.js';
 import { deleteVolume, yieldVolume } from './delete-volume.js';
+import { fenceNode, fenceReplicas } from './fence-node.js';
 import { listNodes, ownStatus } from './node-status.js';
 import { publishVolume, unpublishVolume } from './publish-volume.js';
 import { getVolume, listVolumes } from './read-volumes.js';
@@ -48,11 +50,11 @@ export function nodeService(
       },
       GetCapacity: (request) => getCapacity(context, request),
       UpdateReplicas: notThere,
-      CheckNodeStop: notThere,
+      CheckNodeStop: (request) => checkNodeStop(context, request),
       SetMaintenance: notThere,
       DecommissionNode: notThere,
       CancelDecommission: notThere,
-      FenceNode: notThere,
+      FenceNode: (request) => fenceNode(context, request),
       PutStoragePolicy: notThere,
       DeleteStoragePolicy: notThere,
       ListStoragePolicies: notThere,
@@ -74,6 +76,7 @@ export function nodeService(
         await yieldVolume(context, request.volume_id);
         return {};
       },
+      FenceReplicas: (request) => fenceReplicas(context, request),
     },
     context.logger,
   );

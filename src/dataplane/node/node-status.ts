@@ -59,7 +59,15 @@ export async function ownRecord(context: NodeContext): Promise<NodeRecord> {
     drives: pools.drives.map((drive) => ({ ...drive })),
     replicaUsage: context.usage.latest(),
     updatedAt: new Date().toISOString(),
+    kvdbMember: isKvdbMember(context),
   };
+}
+
+function isKvdbMember({ config, self }: NodeContext): boolean {
+  if (config.kvdb !== 'internal') return false;
+  const { kvdbMembers: members } = config;
+  const host = self.mgmtAddress.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return members.length === 0 || members.includes(host);
 }
 
 /** Every node that ever joined; those whose lease is over are offline. */
@@ -102,6 +110,7 @@ function viewNode(node: NodeRecord, state: ClusterState, clusterId: string): Nod
     })),
     alerts: [],
     labels: node.labels,
+    kvdb_member: node.kvdbMember,
   };
 }
 

@@ -127,6 +127,11 @@ export class OpRing {
     return this.memory[Field.olderLeaseUntil];
   }
 
+  /** When the last lease that any coordinator was granted ends. */
+  get leasedUntil(): number {
+    return Math.max(this.memory[Field.leaseUntil], this.memory[Field.olderLeaseUntil]);
+  }
+
   /** After the memory was lost: anybody may hold a lease that ends at `until`. */
   assumeLease(until: number): void {
     this.memory[Field.olderLeaseUntil] = until;

@@ -82,6 +82,11 @@ export class Replica {
     return this.meta.epoch;
   }
 
+  /** No coordinator can serve the volume without this replica's lease (rule L1). */
+  get isLeased(): boolean {
+    return this.deps.clock.now() < this.ring.leasedUntil;
+  }
+
   /** A coordinator asks to be obeyed. Answered by `helloReply`, once the one before it is silent. */
   hello(session: number, hello: Hello): void {
     const refusal = this.refusalOf(hello);

@@ -5,6 +5,7 @@ import type { Frontend } from '../../io/ports.js';
 import type { NativeSlotTable } from '../../io/slot-table.js';
 import type { CoordinatorEvents, ReplicaPort } from '../../protocol/ports.js';
 import type { Outbox } from '../outbox.js';
+import type { ReplicaRegistry } from '../replica-registry.js';
 import type { CoordinatorTimers } from './coordinator-timers.js';
 import type { FromThread } from './messages.js';
 import type { MachineClock } from './thread-clock.js';
@@ -13,6 +14,7 @@ import type { MachineClock } from './thread-clock.js';
 export interface IoThreadContext {
   readonly clusterId: string;
   readonly nodeId: string;
+  readonly registry: ReplicaRegistry;
   readonly loop: EpollIoLoop;
   readonly slots: NativeSlotTable;
   readonly clock: MachineClock;

@@ -41,7 +41,7 @@ export class IoThread implements IoThreadContext {
   readonly owners: (Frontend | undefined)[] = [];
   private readonly views: SlotViews;
   private readonly checksums: WriteChecksums;
-  private readonly registry = new ReplicaRegistry();
+  readonly registry = new ReplicaRegistry();
   private readonly pool: SlotPool;
   private readonly replicas: ReplicaTable;
   private readonly calls: ThreadCalls;

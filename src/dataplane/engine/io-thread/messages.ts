@@ -109,6 +109,7 @@ export interface ThreadMethods {
   'volume.restore': EngineMethods['volume.restore'];
   'volume.resize': EngineMethods['volume.resize'];
   'volume.check': EngineMethods['volume.check'];
+  'replica.fence': EngineMethods['replica.fence'];
   'replica.close': { params: { volumeId: string }; result: Nothing };
   'replica.states': { params: Nothing; result: readonly OpenReplicaState[] };
 }
@@ -119,6 +120,7 @@ export interface OpenReplicaState {
   readonly volumeId: string;
   readonly epoch: number;
   readonly sizeBytes: number;
+  readonly isLeased: boolean;
   /** '' while the store works. */
   readonly problem: string;
 }

@@ -68,6 +68,7 @@ export class ReplicaTable {
       volumeId,
       epoch: core.epoch,
       sizeBytes: core.sizeBytes,
+      isLeased: core.isLeased,
       problem: failure,
     }));
   }

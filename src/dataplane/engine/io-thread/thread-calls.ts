@@ -5,6 +5,7 @@ import { errnoName } from '../../sys/libc.js';
 import type { AttachedVolumeStatus, EngineTiming } from '../api.js';
 import { AttachedVolume } from './attached-volume.js';
 import type { IoThreadContext } from './context.js';
+import { fenceReplica } from './fence-replica.js';
 import { openFuse, openNbd } from './frontends.js';
 import type { ThreadMethod, ThreadMethods } from './messages.js';
 import { RefusedVolume } from './refused-volume.js';
@@ -58,6 +59,12 @@ export class ThreadCalls {
         return this.resize(params as Params<typeof method>, done);
       case 'volume.check':
         return this.check(params as Params<typeof method>, done);
+      case 'replica.fence':
+        return fenceReplica(
+          { ...this.context, replicas: this.replicas, leaseMs: this.timing.leaseMs },
+          params as Params<typeof method>,
+          done,
+        );
       case 'replica.close':
         return this.replicas.close((params as Params<typeof method>).volumeId, () => done({}));
       case 'replica.states':
