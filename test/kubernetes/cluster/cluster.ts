@@ -1,0 +1,390 @@
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { run, tryRun, type RunResult } from '../../../tools/lib/run.js';
+import { waitFor } from '../../../tools/lib/wait.js';
+import { makeBaseImage } from './base-image.js';
+import { listCgroups, removeCgroups } from './cgroups.js';
+import {
+  components,
+  isRunning,
+  killComponent,
+  startComponent,
+  type Component,
+  type Programs,
+} from './control-plane.js';
+import { detachDisks, detachInnerLoops, listDiskLoops, recordFuse } from './disks.js';
+import { changedSettings, readSettings, type Settings } from './kernel-settings.js';
+import { clusterLayout, nodeLayout, type ClusterLayout, type NodeLayout } from './layout.js';
+import {
+  cutFromApi,
+  cutFromPeers,
+  healApi,
+  healPeers,
+  listNamespaces,
+  makeHub,
+  removeNamespace,
+  setLink,
+} from './network.js';
+import { inNode, killNode, startNode, type NodeMachine } from './node.js';
+import { makePki } from './pki.js';
+import { pipeInto } from './pipe.js';
+import { initPid, killAll, listProcesses } from './processes.js';
+
+export interface ClusterOptions {
+  readonly dir: string;
+  readonly nodes: number;
+  readonly disks: number;
+  readonly diskSizeBytes: number;
+  readonly programs: Programs;
+}
+
+export const defaultOptions = { nodes: 3, disks: 2, diskSizeBytes: 8 * 1024 ** 3 } as const;
+
+/** What a partition cuts: every packet, the API server only, or the other nodes only. */
+export type PartitionScope = 'all' | 'api' | 'peers';
+
+export interface CommandOptions {
+  readonly timeoutMs?: number;
+  readonly input?: string;
+}
+
+export interface NodeStatus {
+  readonly name: string;
+  readonly zone: string;
+  readonly address: string;
+  /** Of PID 1 as the machine sees it; 0 while the node is off. */
+  readonly initPid: number;
+  readonly rootDir: string;
+}
+
+interface StateFile extends ClusterOptions {
+  /** The machine's settings before the first kubelet started. */
+  readonly settings: Settings;
+}
+
+const commandTimeoutMs = 60_000;
+const readyTimeoutMs = 120_000;
+const importTimeoutMs = 300_000;
+
+/** A real Kubernetes on this machine. Disposing of it leaves nothing behind. */
+export class KubernetesCluster {
+  readonly layout: ClusterLayout;
+  readonly nodes: readonly NodeLayout[];
+  readonly options: ClusterOptions;
+  private readonly settings: Settings;
+
+  private constructor(options: ClusterOptions, settings: Settings) {
+    this.options = options;
+    this.settings = settings;
+    this.layout = clusterLayout(options.dir);
+    this.nodes = Array.from({ length: options.nodes }, (_, i) => nodeLayout(this.layout, i + 1));
+  }
+
+  /** Brings a cluster up in a directory of its own; what a crash left there goes first. */
+  static async start(options: ClusterOptions): Promise<KubernetesCluster> {
+    const dir = path.resolve(options.dir);
+    await KubernetesCluster.remove(dir);
+    const settings = await readSettings();
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    const cluster = new KubernetesCluster({ ...options, dir }, settings);
+    const state: StateFile = { ...cluster.options, settings };
+    await writeFile(cluster.layout.stateFile, JSON.stringify(state, null, 2));
+    await cluster.boot();
+    return cluster;
+  }
+
+  /** The cluster that runs in `dir`. */
+  static async open(dir: string): Promise<KubernetesCluster> {
+    const file = clusterLayout(dir).stateFile;
+    const text = await readFile(file, 'utf8').catch(() => undefined);
+    if (text === undefined) throw new Error(`no cluster in ${dir}: bring one up first`);
+    const { settings, ...options } = JSON.parse(text) as StateFile;
+    return new KubernetesCluster(options, settings);
+  }
+
+  /** Removes whatever there is of the cluster of `dir`, by what the kernel lists. */
+  static async remove(dir: string): Promise<void> {
+    const layout = clusterLayout(dir);
+    const known = await KubernetesCluster.open(dir).catch(() => undefined);
+    for (const node of known?.nodes ?? []) {
+      const init = await initPid(layout, node.name);
+      if (init !== undefined) await recordFuse(node, init);
+    }
+    await killAll(layout, () => true);
+    for (const node of known?.nodes ?? []) await detachInnerLoops(node);
+    for (const name of await listNamespaces(layout)) await removeNamespace(name);
+    await detachDisks(layout);
+    await waitFor('end of the cgroups', 20_000, async () => {
+      await removeCgroups(layout);
+      return (await listCgroups(layout)).length === 0 ? true : undefined;
+    });
+    // Only a directory that is known to be a cluster's is removed.
+    if (existsSync(layout.stateFile)) {
+      await run('rm', ['-rf', '--one-file-system', layout.dir], { timeoutMs: commandTimeoutMs });
+    }
+  }
+
+  /** What the kernel still lists of the cluster of `dir`, as text; empty after `remove`. */
+  static async leftovers(dir: string): Promise<string[]> {
+    const layout = clusterLayout(dir);
+    return [
+      ...(await listProcesses(layout)).map((p) => `process ${p.pid} (${p.node} ${p.role})`),
+      ...(await listNamespaces(layout)).map((name) => `network namespace ${name}`),
+      ...(await listCgroups(layout)).map((name) => `cgroup ${name}`),
+      ...(await listDiskLoops(layout)).map((name) => `loop device ${name}`),
+    ];
+  }
+
+  private async boot(): Promise<void> {
+    const { layout, nodes } = this;
+    await makePki(layout, nodes);
+    await makeHub(layout, nodes);
+    const image = path.join(layout.dir, 'base-image.tar');
+    const controlPlane = async (): Promise<void> => {
+      for (const component of components) {
+        await startComponent(layout, component, this.options.programs);
+      }
+    };
+    const machines = async (): Promise<void> => {
+      await makeBaseImage(image);
+      for (const node of nodes) {
+        await startNode(this.machine(node));
+        await this.importInto(node, image);
+      }
+    };
+    await Promise.all([controlPlane(), machines()]);
+    await this.waitNodesReady();
+  }
+
+  private machine(node: NodeLayout): NodeMachine {
+    const { disks, diskSizeBytes, programs } = this.options;
+    const { layout: cluster, nodes } = this;
+    return { cluster, node, nodes, disks, diskSizeBytes, kubernetesBinDir: programs.kubernetes };
+  }
+
+  node(name: string): NodeLayout {
+    const found = this.nodes.find((node) => node.name === name);
+    if (found !== undefined) return found;
+    throw new Error(`no node ${name}: there are ${this.nodes.map((n) => n.name).join(', ')}`);
+  }
+
+  async waitNodesReady(timeoutMs = readyTimeoutMs): Promise<void> {
+    const names = this.nodes.map((node) => `node/${node.name}`);
+    await waitFor('registered nodes', timeoutMs, async () => {
+      const listed = await this.tryKubectl(['get', ...names], { timeoutMs: 10_000 });
+      return listed.code === 0 ? true : undefined;
+    });
+    await this.waitFor(names, 'condition=Ready', timeoutMs);
+  }
+
+  /** The words before a command that is to run beside the API server. */
+  hubCommand(): string[] {
+    return ['nsenter', `--net=/run/netns/${this.layout.hubNamespace}`, '--'];
+  }
+
+  clientEnvironment(): Record<string, string> {
+    const { helm, kubernetes } = this.options.programs;
+    return {
+      KUBECONFIG: this.layout.kubeconfig,
+      PATH: `${kubernetes}:${helm}:${process.env.PATH ?? ''}`,
+      // helm keeps what it fetched and rendered below the cluster's own directory.
+      HELM_CACHE_HOME: path.join(this.layout.dir, 'helm/cache'),
+      HELM_CONFIG_HOME: path.join(this.layout.dir, 'helm/config'),
+      HELM_DATA_HOME: path.join(this.layout.dir, 'helm/data'),
+    };
+  }
+
+  private client(words: readonly string[], options: CommandOptions): Promise<RunResult> {
+    const [command = '', ...args] = [...this.hubCommand(), ...words];
+    return tryRun(command, args, {
+      timeoutMs: options.timeoutMs ?? commandTimeoutMs,
+      input: options.input ?? '',
+      env: this.clientEnvironment(),
+    });
+  }
+
+  tryKubectl(args: readonly string[], options: CommandOptions = {}): Promise<RunResult> {
+    return this.client(['kubectl', ...args], options);
+  }
+
+  /** Runs kubectl and returns what it printed; throws where it fails. */
+  async kubectl(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    return succeeded(`kubectl ${args.join(' ')}`, await this.tryKubectl(args, options));
+  }
+
+  /** An object, or a List of them, as the API server has it. */
+  async get<T = unknown>(args: readonly string[]): Promise<T> {
+    return JSON.parse(await this.kubectl(['get', ...args, '-o', 'json'])) as T;
+  }
+
+  tryHelm(args: readonly string[], options: CommandOptions = {}): Promise<RunResult> {
+    return this.client(['helm', ...args], options);
+  }
+
+  async helm(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    return succeeded(`helm ${args.join(' ')}`, await this.tryHelm(args, options));
+  }
+
+  /** Applies YAML or JSON documents. */
+  applyYaml(text: string, args: readonly string[] = []): Promise<string> {
+    return this.kubectl(['apply', '-f', '-', ...args], { input: text });
+  }
+
+  /** Applies objects; the API server takes a List. */
+  apply(...items: readonly object[]): Promise<string> {
+    return this.applyYaml(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+  }
+
+  /** `kubectl wait`: `condition` as in `condition=Ready`, `delete`, `jsonpath={…}=value`. */
+  async waitFor(
+    objects: string | readonly string[],
+    condition: string,
+    timeoutMs: number,
+    namespace?: string,
+  ): Promise<void> {
+    const names = typeof objects === 'string' ? [objects] : objects;
+    const where = namespace === undefined ? [] : ['-n', namespace];
+    const seconds = Math.ceil(timeoutMs / 1000);
+    const args = ['wait', ...where, ...names, `--for=${condition}`, `--timeout=${seconds}s`];
+    await this.kubectl(args, { timeoutMs: timeoutMs + 10_000 });
+  }
+
+  /** Imports an image archive (OCI layout or "docker save") into each node's containerd. */
+  async loadImage(file: string, nodeNames?: readonly string[]): Promise<void> {
+    const nodes = nodeNames?.map((name) => this.node(name)) ?? this.nodes;
+    for (const node of nodes) await this.importInto(node, path.resolve(file));
+  }
+
+  private async importInto(node: NodeLayout, file: string): Promise<void> {
+    const [command = '', ...args] = inNode(await this.requireInit(node));
+    // The node doesn't see the machine's files: the archive comes in by a pipe.
+    await pipeInto(createReadStream(file), command, [...args, 'ctr', 'images', 'import', '-'], {
+      timeoutMs: importTimeoutMs,
+      env: {
+        CONTAINERD_ADDRESS: '/run/containerd/containerd.sock',
+        CONTAINERD_NAMESPACE: 'k8s.io',
+      },
+    });
+  }
+
+  private async requireInit(node: NodeLayout): Promise<number> {
+    const init = await initPid(this.layout, node.name);
+    if (init === undefined) throw new Error(`${node.name} is off`);
+    return init;
+  }
+
+  /** Runs a command on a node as its administrator would, outside of any pod. */
+  async tryNodeExec(
+    name: string,
+    words: readonly string[],
+    options: CommandOptions = {},
+  ): Promise<RunResult> {
+    const init = await this.requireInit(this.node(name));
+    const [command = '', ...args] = [...inNode(init), ...words];
+    return tryRun(command, args, {
+      timeoutMs: options.timeoutMs ?? commandTimeoutMs,
+      input: options.input ?? '',
+      env: {
+        CONTAINERD_ADDRESS: '/run/containerd/containerd.sock',
+        CONTAINERD_NAMESPACE: 'k8s.io',
+      },
+    });
+  }
+
+  async nodeExec(
+    name: string,
+    words: readonly string[],
+    options: CommandOptions = {},
+  ): Promise<string> {
+    return succeeded(`${name}: ${words.join(' ')}`, await this.tryNodeExec(name, words, options));
+  }
+
+  /** Takes the node's power: no packet leaves it, everything in its memory is gone. */
+  killNode(name: string): Promise<void> {
+    return killNode(this.machine(this.node(name)));
+  }
+
+  /** Switches a dead node on, or one that runs off and on; it has its disks and a new boot id. */
+  async restartNode(name: string): Promise<void> {
+    await this.killNode(name);
+    await startNode(this.machine(this.node(name)));
+  }
+
+  /** kill -9 of a node's service; its init starts it again, unless it is to stay stopped. */
+  async killService(
+    name: string,
+    service: 'kubelet' | 'containerd' | 'kube-proxy',
+    stayStopped = false,
+  ): Promise<void> {
+    if (stayStopped) await this.nodeExec(name, ['touch', `/run/pxk/${service}.stopped`]);
+    // The node's own /proc has its own processes only, those of its pods too.
+    const root = '/opt/kubernetes/bin';
+    const program = service === 'containerd' ? '/usr/bin/containerd' : `${root}/${service}`;
+    await this.tryNodeExec(name, ['pkill', '-9', '-f', `^${program} `]);
+  }
+
+  async startService(name: string, service: 'kubelet' | 'containerd' | 'kube-proxy') {
+    await this.nodeExec(name, ['rm', '-f', `/run/pxk/${service}.stopped`]);
+  }
+
+  async partition(name: string, scope: PartitionScope = 'all'): Promise<void> {
+    const node = this.node(name);
+    if (scope === 'all') await setLink(this.layout, node, 'down');
+    else if (scope === 'api') await cutFromApi(this.layout, node);
+    else await cutFromPeers(node, this.nodes);
+  }
+
+  /** Ends every partition of a node. */
+  async heal(name: string): Promise<void> {
+    const node = this.node(name);
+    await setLink(this.layout, node, 'up');
+    await healApi(this.layout, node);
+    await healPeers(node, this.nodes);
+  }
+
+  /** kill -9 of a part of the control plane, and a new one. */
+  async restartControlPlane(component: Component): Promise<void> {
+    await killComponent(this.layout, component);
+    await startComponent(this.layout, component, this.options.programs);
+  }
+
+  stopControlPlane(component: Component): Promise<void> {
+    return killComponent(this.layout, component);
+  }
+
+  async status(): Promise<{ components: Record<string, boolean>; nodes: NodeStatus[] }> {
+    const running: Record<string, boolean> = {};
+    for (const component of components)
+      running[component] = await isRunning(this.layout, component);
+    const nodes: NodeStatus[] = [];
+    for (const { name, zone, address, rootDir } of this.nodes) {
+      const pid = (await initPid(this.layout, name)) ?? 0;
+      nodes.push({ name, zone, address, initPid: pid, rootDir });
+    }
+    return { components: running, nodes };
+  }
+
+  /** The machine's settings that are no longer what they were before the cluster. */
+  async changedSettings(): Promise<string[]> {
+    return changedSettings(this.settings, await readSettings());
+  }
+
+  /** Takes everything down; throws when anything of it is left or the machine has changed. */
+  async stop(): Promise<void> {
+    await KubernetesCluster.remove(this.layout.dir);
+    const left = await KubernetesCluster.leftovers(this.layout.dir);
+    const wrong = [...left, ...(await this.changedSettings())];
+    if (wrong.length > 0) throw new Error(`left behind: ${wrong.join(', ')}`);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+function succeeded(what: string, result: RunResult): string {
+  if (result.code === 0) return result.stdout;
+  const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
+  throw new Error(`${what} ended with ${result.code}: ${said}`);
+}

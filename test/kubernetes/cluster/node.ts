@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { tryRun } from '../../../tools/lib/run.js';
+import { GiveUp, waitFor } from '../../../tools/lib/wait.js';
+import { makeNodeCgroups, removeNodeCgroups } from './cgroups.js';
+import { attachDisks, detachInnerLoops, recordFuse } from './disks.js';
+import type { ClusterLayout, NodeLayout } from './layout.js';
+import { makeNodeNetwork, removeNamespace, setLink } from './network.js';
+import { writeNodeFiles } from './node-files.js';
+import { initScript } from './node-init.js';
+import { initPid, killAll, listProcesses, spawnDetached } from './processes.js';
+
+export interface NodeMachine {
+  readonly cluster: ClusterLayout;
+  readonly node: NodeLayout;
+  readonly nodes: readonly NodeLayout[];
+  readonly kubernetesBinDir: string;
+  readonly disks: number;
+  readonly diskSizeBytes: number;
+}
+
+const cniBinDir = '/usr/lib/cni';
+const bootTimeoutMs = 60_000;
+
+/** The words before a command that is to run in a node, as one who is logged in there. */
+export function inNode(init: number): string[] {
+  return ['nsenter', '-t', String(init), '-m', '-n', '-p', '-u', '-i', '--'];
+}
+
+async function waitBooted(machine: NodeMachine, logFile: string): Promise<number> {
+  const { cluster, node } = machine;
+  return waitFor(
+    `containerd on ${node.name} (see ${logFile} and ${node.rootDir}/var/log)`,
+    bootTimeoutMs,
+    async () => {
+      const init = await initPid(cluster, node.name);
+      if (init === undefined) {
+        const alive = (await listProcesses(cluster)).some((p) => p.node === node.name);
+        if (alive) return undefined;
+        const tail = await tryRun('tail', ['-n', '5', logFile]);
+        throw new GiveUp(`the init of ${node.name} ended: ${tail.stdout}`);
+      }
+      if (!existsSync(`/proc/${init}/root/run/pxk/started`)) return undefined;
+      const [command = '', ...args] = [...inNode(init), 'ctr', 'version'];
+      const asked = await tryRun(command, args, { timeoutMs: 10_000 });
+      return asked.code === 0 ? init : undefined;
+    },
+    250,
+  );
+}
+
+/** Switches a node on; one that is on is left alone. Returns its init. */
+export async function startNode(machine: NodeMachine): Promise<number> {
+  const { cluster, node } = machine;
+  const logFile = path.join(cluster.logDir, `${node.name}.log`);
+  if ((await initPid(cluster, node.name)) === undefined) {
+    // What a crash left would be in the way: a node boots from its disks alone.
+    await clearDeadNode(machine);
+    await mkdir(node.dir, { recursive: true });
+    await makeNodeNetwork(cluster, node, machine.nodes);
+    await makeNodeCgroups(node);
+    await writeNodeFiles(cluster, node, machine.nodes);
+    await writeFile(node.bootIdFile, `${randomUUID()}\n`);
+    const disks = await attachDisks(node, machine.disks, machine.diskSizeBytes);
+    const { kubernetesBinDir } = machine;
+    await writeFile(node.initFile, initScript({ node, kubernetesBinDir, cniBinDir, disks }));
+    spawnDetached({
+      cluster,
+      node: node.name,
+      role: 'node',
+      namespace: node.namespace,
+      command: [
+        ...['unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child'],
+        ...['--propagation', 'private', '--', 'bash', node.initFile],
+      ],
+      logFile,
+    });
+  }
+  return waitBooted(machine, logFile);
+}
+
+async function clearDeadNode({ cluster, node }: NodeMachine): Promise<void> {
+  await killAll(cluster, (p) => p.node === node.name || p.node === node.namespace);
+  await detachInnerLoops(node);
+  await removeNamespace(node.namespace);
+  await removeNodeCgroups(node);
+}
+
+/**
+ * Takes a node's power: silence on its link first, then its init dies and with
+ * it everything in its PID namespace, its mounts and its memory. Its disks stay.
+ */
+export async function killNode(machine: NodeMachine): Promise<void> {
+  const { cluster, node } = machine;
+  const init = await initPid(cluster, node.name);
+  if (init !== undefined) await recordFuse(node, init);
+  await setLink(cluster, node, 'down').catch(() => undefined);
+  await killAll(cluster, (p) => p.node === node.name);
+  await detachInnerLoops(node);
+}

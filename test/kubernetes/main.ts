@@ -1,0 +1,164 @@
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { parseSizeBytes } from '../../tools/devcluster/devices.js';
+import { buildKubernetes, buildModule } from './build/programs.js';
+import { defaultOptions, KubernetesCluster, type PartitionScope } from './cluster/cluster.js';
+import type { Component, Programs } from './cluster/control-plane.js';
+import { inNode } from './cluster/node.js';
+import { initPid } from './cluster/processes.js';
+
+/** dist/test/kubernetes/main.js lies three levels below the repository. */
+const rootDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+const toolsDir = path.join(rootDir, 'test/kubernetes/tools');
+const newestVersion = '1.35';
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function findPrograms(version: string): Promise<Programs> {
+  const options = { toolsDir, say };
+  const kubernetes = await buildKubernetes(version, options);
+  const etcd = await buildModule('etcd', options);
+  const helm = await buildModule('helm', options);
+  return { kubernetes: kubernetes.binDir, etcd: etcd.binDir, helm: helm.binDir };
+}
+
+/** Gives the terminal to a command, and its exit code to the caller. */
+function handOver(words: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
+  const [command = '', ...args] = words;
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } });
+    child.on('error', reject);
+    child.on('close', (code) => {
+      process.exitCode = code ?? 1;
+      resolve();
+    });
+  });
+}
+
+const program = new Command('kubernetes')
+  .description('A real Kubernetes on this machine, for the tests')
+  .enablePositionalOptions();
+
+/** A command on the cluster of `--dir`. */
+function onCluster(
+  usage: string,
+  text: string,
+  act: (cluster: KubernetesCluster, args: string[]) => Promise<void>,
+): Command {
+  return program
+    .command(usage)
+    .description(text)
+    .requiredOption('--dir <dir>', 'the directory given to "up"')
+    .passThroughOptions()
+    .action(async (...parameters: unknown[]) => {
+      const command = parameters.at(-1) as Command;
+      const { dir } = command.opts<{ dir: string }>();
+      await act(await KubernetesCluster.open(dir), command.args);
+    });
+}
+
+const printJson = (value: unknown): void => {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+};
+
+program
+  .command('up')
+  .description('bring a cluster up, in place of what was left of one')
+  .requiredOption('--dir <dir>', 'where everything of the cluster lies')
+  .option('--kubernetes <version>', 'a version of test/kubernetes/tools', newestVersion)
+  .option('--nodes <n>', 'number of nodes, in three zones', String(defaultOptions.nodes))
+  .option('--disks <n>', 'disks a node', String(defaultOptions.disks))
+  .option('--disk-size <size>', 'of each disk; the files are sparse', '8G')
+  .action(
+    async (flags: {
+      dir: string;
+      kubernetes: string;
+      nodes: string;
+      disks: string;
+      diskSize: string;
+    }) => {
+      const programs = await findPrograms(flags.kubernetes);
+      const cluster = await KubernetesCluster.start({
+        dir: flags.dir,
+        nodes: Number(flags.nodes),
+        disks: Number(flags.disks),
+        diskSizeBytes: parseSizeBytes(flags.diskSize),
+        programs,
+      });
+      printJson(await cluster.status());
+    },
+  );
+
+program
+  .command('down')
+  .description('end everything and leave nothing behind')
+  .requiredOption('--dir <dir>', 'the directory given to "up"')
+  .action(async ({ dir }: { dir: string }) => {
+    const cluster = await KubernetesCluster.open(dir).catch(() => undefined);
+    if (cluster === undefined) await KubernetesCluster.remove(dir);
+    else await cluster.stop();
+  });
+
+program
+  .command('build')
+  .description('build every Go program of the tests that is not in the cache')
+  .option('--kubernetes <version>', 'a version of test/kubernetes/tools', newestVersion)
+  .action(async (flags: { kubernetes: string }) => {
+    printJson(await findPrograms(flags.kubernetes));
+  });
+
+onCluster('status', 'print what runs, as JSON', async (cluster) => {
+  printJson({ ...(await cluster.status()), changedSettings: await cluster.changedSettings() });
+});
+
+onCluster('kubectl [args...]', 'run kubectl as administrator', (cluster, args) =>
+  handOver([...cluster.hubCommand(), 'kubectl', ...args], cluster.clientEnvironment()),
+);
+onCluster('helm [args...]', 'run helm as administrator', (cluster, args) =>
+  handOver([...cluster.hubCommand(), 'helm', ...args], cluster.clientEnvironment()),
+);
+onCluster(
+  'exec [args...]',
+  'run a command beside the API server, with KUBECONFIG',
+  (cluster, args) => handOver([...cluster.hubCommand(), ...args], cluster.clientEnvironment()),
+);
+onCluster('node-exec <node> [args...]', 'run a command on a node', async (cluster, args) => {
+  const [name = '', ...words] = args;
+  const init = await initPid(cluster.layout, cluster.node(name).name);
+  if (init === undefined) throw new Error(`${name} is off`);
+  await handOver([...inNode(init), ...words], {
+    CONTAINERD_ADDRESS: '/run/containerd/containerd.sock',
+    CONTAINERD_NAMESPACE: 'k8s.io',
+  });
+});
+onCluster('kill-node <node>', "take a node's power", (cluster, [name = '']) =>
+  cluster.killNode(name),
+);
+onCluster('restart-node <node>', 'switch a node off and on', (cluster, [name = '']) =>
+  cluster.restartNode(name),
+);
+onCluster('restart-component <component>', 'kill -9 and start anew', (cluster, [name = '']) =>
+  cluster.restartControlPlane(name as Component),
+);
+onCluster('partition <node> [scope]', 'cut off: all, api or peers', (cluster, [name = '', scope]) =>
+  cluster.partition(name, (scope ?? 'all') as PartitionScope),
+);
+onCluster('heal <node>', 'end every partition of a node', (cluster, [name = '']) =>
+  cluster.heal(name),
+);
+onCluster(
+  'load-images <files...>',
+  'import image archives into each node',
+  async (cluster, files) => {
+    for (const file of files) await cluster.loadImage(file);
+  },
+);
+
+program.parseAsync().catch((error: unknown) => {
+  process.stderr.write(`kubernetes: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});
