@@ -300,6 +300,12 @@ export class DevCluster {
     await dropOneWay(this.node(second), this.node(first).address);
   }
 
+  /** Loses what the node sends to etcd; it still reaches the other nodes, and they reach it. */
+  async cutFromKvdb(name: string): Promise<void> {
+    this.needNetwork();
+    await dropOneWay(this.node(name), this.layout.hubAddress);
+  }
+
   /** Ends every partition. A node that was killed keeps its link down until it is started. */
   async heal(): Promise<void> {
     this.needNetwork();
