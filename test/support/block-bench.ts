@@ -38,7 +38,7 @@ export class BlockBench implements AsyncDisposable {
   async ensure(): Promise<void> {
     await ensureHolder({
       runDir: this.runDir,
-      holderMain: join(built, 'src/dataplane/holder/main.js'),
+      holderCommand: [process.execPath, join(built, 'src/dataplane/holder/main.js')],
       engineCommand: [
         process.execPath,
         join(built, 'test/support/block-engine/main.js'),

@@ -51,6 +51,8 @@ const nodeSchema = z.object({
   updatedAt: z.string(),
   /** A member of the internal kvdb lives here. */
   kvdbMember: z.boolean().default(false),
+  configHash: z.string().default(''),
+  engineVersion: z.string().default(''),
 });
 
 export type NodeRecord = z.infer<typeof nodeSchema>;

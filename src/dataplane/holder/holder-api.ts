@@ -34,7 +34,17 @@ export interface HolderMethods {
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+/**
+ * The holder outlives the px-node and the engine that speak to it, through
+ * upgrades. A number goes up with every change that the other side must know of.
+ */
+export const holderProtocol = { version: 1, oldestClient: 1, oldestHolder: 1 } as const;
+
 export interface HolderStatus {
+  /** What it speaks; absent: 1. */
+  readonly protocol?: number;
+  /** The oldest that it understands; absent: 1. */
+  readonly oldestClient?: number;
   readonly pid: number;
   readonly startedAt: string;
   /** 0 while no engine runs. */

@@ -12,7 +12,7 @@ import { lockExclusively } from '../sys/process.js';
 import { EngineSupervisor } from './engine-supervisor.js';
 import { HeldMemory } from './held-memory.js';
 import { HeldVolumesTable } from './held-volumes.js';
-import { holderSocketName } from './holder-api.js';
+import { holderProtocol, holderSocketName } from './holder-api.js';
 import type { HeldVolumes, HolderStatus } from './holder-api.js';
 import { loadHolderState, saveHolderState } from './holder-state.js';
 
@@ -142,6 +142,8 @@ export class Holder {
 
   private status(): HolderStatus {
     return {
+      protocol: holderProtocol.version,
+      oldestClient: holderProtocol.oldestClient,
       pid: process.pid,
       startedAt: this.startedAt,
       enginePid: this.supervisor.engine?.pid ?? 0,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { PxError } from '../../kernel/errors.js';
@@ -69,6 +70,9 @@ const schema = z
     kvdbMembers: z.array(z.string().min(1)).default([]),
     kvdbUsername: z.string().optional(),
     kvdbPassword: z.string().optional(),
+    /** Files, as a mounted Secret has them, instead of the two above. */
+    kvdbUsernameFile: absolutePath.optional(),
+    kvdbPasswordFile: absolutePath.optional(),
     kvdbCaFile: z.string().optional(),
     kvdbCertFile: z.string().optional(),
     kvdbKeyFile: z.string().optional(),
@@ -89,6 +93,14 @@ const schema = z
   .refine((config) => [0, 1, 3].includes(config.kvdbMembers.length), {
     message: 'must be one address or three',
     path: ['kvdbMembers'],
+  })
+  .refine((config) => config.kvdbUsername === undefined || config.kvdbUsernameFile === undefined, {
+    message: 'must not be given together with kvdbUsername',
+    path: ['kvdbUsernameFile'],
+  })
+  .refine((config) => config.kvdbPassword === undefined || config.kvdbPasswordFile === undefined, {
+    message: 'must not be given together with kvdbPassword',
+    path: ['kvdbPasswordFile'],
   });
 
 export type FileConfig = z.infer<typeof schema>;
@@ -121,17 +133,42 @@ export function portsOf(startPort: number) {
   } as const;
 }
 
+export interface ReadConfig {
+  readonly config: NodeConfig;
+  /** SHA-256 of the file's bytes, hex. */
+  readonly hash: string;
+}
+
 export function readConfig(
   file: string,
   env: Readonly<Record<string, string | undefined>>,
-): NodeConfig {
-  let text: string;
+): ReadConfig {
+  let bytes: Buffer;
   try {
-    text = readFileSync(file, 'utf8');
+    bytes = readFileSync(file);
   } catch (error) {
     throw new PxError('invalid_argument', `cannot read the configuration ${file}`, {}, error);
   }
-  return parseConfig(text, file, env);
+  const config = withSecretFiles(parseConfig(bytes.toString('utf8'), file, env));
+  return { config, hash: createHash('sha256').update(bytes).digest('hex') };
+}
+
+function withSecretFiles(config: NodeConfig): NodeConfig {
+  const { kvdbUsernameFile: username, kvdbPasswordFile: password } = config;
+  return {
+    ...config,
+    ...(username === undefined ? {} : { kvdbUsername: readSecret('kvdbUsernameFile', username) }),
+    ...(password === undefined ? {} : { kvdbPassword: readSecret('kvdbPasswordFile', password) }),
+  };
+}
+
+/** A line break at the end is the editor's, not the password's. */
+function readSecret(field: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    throw new PxError('invalid_argument', `${field}: cannot read ${file}`, {}, error);
+  }
 }
 
 export function parseConfig(

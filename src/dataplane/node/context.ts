@@ -38,6 +38,10 @@ export interface NodeContext {
   readonly internal: InternalAttach;
   readonly health: NodeHealth;
   readonly usage: ReplicaUsage;
+  /** SHA-256 of the configuration file that the daemon runs with. */
+  readonly configHash: string;
+  /** The runtime that the engine runs from, '' when it runs from where px-node does. */
+  engineVersion(): string;
   readonly logger: Logger;
 }
 

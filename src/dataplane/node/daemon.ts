@@ -19,7 +19,6 @@ import { NodeRegistry } from '../cluster/node-registry.js';
 import { VolumeRepository } from '../cluster/volume-repository.js';
 import { createEngineClient, type EngineClient } from '../engine-client/engine-client.js';
 import type { EngineConfig } from '../engine/api.js';
-import { ensureHolder } from '../holder/ensure-holder.js';
 import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
 import { memberEndpoints, startInternalEtcd, type InternalEtcd } from '../kvdb/internal-etcd.js';
 import { KvKeys, type Kvdb } from '../kvdb/port.js';
@@ -27,10 +26,13 @@ import { openPools } from '../pool/open-pools.js';
 import type { PoolSet } from '../pool/contracts.js';
 import { readBootId } from '../store/boot-id.js';
 import { addressOf, hostPort, type Interfaces } from './addresses.js';
+import type { BlockPath } from './block-path.js';
 import { portsOf, type NodeConfig } from './config.js';
 import type { NodeContext, NodeSelf } from './context.js';
 import { engineConfig, kvdbConfig, writeEngineConfig } from './engine-config.js';
+import { exportFiles } from './exported-files.js';
 import { Healer } from './healer.js';
+import { whyNotReady } from './health-server.js';
 import { InternalAttach } from './internal-attach.js';
 import { KeyedLocks } from './keyed-locks.js';
 import { startMetrics, type MetricsServer } from './metrics.js';
@@ -49,8 +51,11 @@ export interface DaemonDeps {
   readonly interfaces: Interfaces;
   readonly protoDir: string;
   readonly version: string;
-  readonly holderMain: string;
-  readonly engineMain: string;
+  /** SHA-256 of the configuration file that this daemon runs with. */
+  readonly configHash: string;
+  readonly blockPath: BlockPath;
+  /** In a container: what is not on the host's paths ends with it. */
+  readonly inContainer: boolean;
   /** Ends the process: another daemon has this node's identity. */
   onFatal(error: PxError): void;
 }
@@ -92,9 +97,12 @@ export class Daemon {
     const pools = await this.openNodePools(self.id);
     const ports = portsOf(config.startPort);
     const engine = createEngineClient(config.runDir);
+    const onHost = this.deps.inContainer ? exportFiles(config) : config;
+    const dataAddress = { host: dataHost, port: ports.data };
     await this.startEngine(
-      engineConfig(config, self.id, kvdbSettings, { host: dataHost, port: ports.data }, pools),
+      engineConfig(onHost, self.id, kvdbConfig(onHost, endpoints), dataAddress, pools),
       engine,
+      kvdb,
     );
     const peers = new Peers(view, (address) =>
       connectNode(address, { timeoutMs: peerTimeoutMs, protoDir, credentials: tls?.client }),
@@ -106,6 +114,8 @@ export class Daemon {
       internal: new InternalAttach({ nodeId: self.id, engine, kvdb, keys, registry, logger }),
       health: new NodeHealth(),
       usage: new ReplicaUsage(engine),
+      configHash: this.deps.configHash,
+      engineVersion: () => this.deps.blockPath.engineVersion(),
     };
     this.context = context;
     await this.serve(context, mgmtHost, tls);
@@ -120,11 +130,20 @@ export class Daemon {
     this.publisher?.close();
     this.metrics?.close();
     await this.server?.close(5_000);
-    this.etcd?.release();
+    // In a container it would be killed in a moment; on a host it goes on for the data plane.
+    if (this.deps.inContainer) await this.etcd?.stop();
+    else this.etcd?.release();
     this.context?.peers.close();
     this.context?.view.close();
     // The lease is left to run out: the engine of this node still serves its volumes.
     this.context?.kvdb.close();
+  }
+
+  /** Why this node cannot serve, for a kubelet; '' when it can. */
+  async notReady(): Promise<string> {
+    // The pools and the engine come before the server does.
+    if (this.context === undefined || this.server === undefined) return 'px-node is starting';
+    return whyNotReady(this.context, this.publisher?.published ?? false);
   }
 
   private describeSelf(nodeId: string): { self: NodeSelf; dataHost: string; mgmtHost: string } {
@@ -218,18 +237,11 @@ export class Daemon {
     );
   }
 
-  private async startEngine(config: EngineConfig, engine: EngineClient): Promise<void> {
-    const { logger, holderMain, engineMain } = this.deps;
-    const { runDir } = config;
+  private async startEngine(config: EngineConfig, engine: EngineClient, kvdb: Kvdb): Promise<void> {
+    const { logger, blockPath } = this.deps;
     writeEngineConfig(config);
-    const holder = await ensureHolder({
-      runDir,
-      holderMain,
-      engineCommand: [process.execPath, engineMain, '--run-dir', runDir],
-      logFile: join(runDir, 'holder.log'),
-      timeoutMs: 15_000,
-    });
-    logger.info('the holder runs', { pid: holder.pid, enginePid: holder.enginePid });
+    await blockPath.start();
+    await this.upgradeEngine(kvdb);
     const endMs = monotonicMs() + 20_000;
     for (;;) {
       try {
@@ -244,6 +256,23 @@ export class Daemon {
         await delay(100);
       }
     }
+  }
+
+  /**
+   * Without the kvdb a new engine could attach nothing, and I/O would wait for
+   * as long as it is away: the old one goes on until then.
+   */
+  private async upgradeEngine(kvdb: Kvdb): Promise<void> {
+    const { blockPath, logger } = this.deps;
+    if (kvdb.status().available) return blockPath.upgradeEngine();
+    let begun = false;
+    kvdb.onStatus(({ available }) => {
+      if (!available || begun) return;
+      begun = true;
+      blockPath
+        .upgradeEngine()
+        .catch((error: unknown) => logger.error('the engine was not replaced', { error }));
+    });
   }
 
   private async serve(
@@ -262,7 +291,7 @@ export class Daemon {
       credentials: tls?.server,
     });
     writePidFile(config.runDir);
-    this.metrics = await startMetrics(context, mgmtHost, ports.metrics);
+    this.metrics = await startMetrics(context, () => this.notReady(), mgmtHost, ports.metrics);
   }
 
   private startBackground(context: NodeContext, joined: Promise<void>): void {

@@ -1,16 +1,34 @@
 #!/usr/bin/env node
 import { networkInterfaces } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { Command } from 'commander';
-import { toPxError } from '../../kernel/errors.js';
-import { createLogger, type Logger } from '../../platform/logger.js';
+import { PxError, toPxError } from '../../kernel/errors.js';
+import { createLogger, parseLogLevel, type Logger } from '../../platform/logger.js';
 import { protoDirOf } from '../../platform/proto.js';
 import { runCommand } from '../../platform/run-command.js';
-import { readConfig, type NodeConfig } from './config.js';
+import { awaitFile } from './await-file.js';
+import { BlockPath } from './block-path.js';
+import { readConfig, type NodeConfig, type ReadConfig } from './config.js';
 import { Daemon } from './daemon.js';
+import { startHealthServer } from './health-server.js';
 import { stopNode } from './stop-node.js';
 
 const version = '0.1.0';
+/** Before the grace of a kubelet is over (30 s), so that nothing is killed half way. */
+const longestStopMs = 15_000;
+
+interface ConfigOptions {
+  readonly config: string;
+  readonly configDir?: string;
+  readonly nodeName?: string;
+}
+
+interface RunOptions extends ConfigOptions {
+  readonly hostRuntimeDir?: string;
+  readonly healthAddress?: string;
+  readonly stopAll?: boolean;
+  readonly force?: boolean;
+}
 
 /** `px-node --config FILE` serves; `px-node stop --config FILE` ends everything of the node. */
 const program = new Command('px-node')
@@ -18,63 +36,100 @@ const program = new Command('px-node')
   .version(version);
 const defaultConfig = process.env.PX_CONFIG ?? '/etc/px/config.json';
 
-program
-  .command('run', { isDefault: true })
+withConfig(program.command('run', { isDefault: true }))
   .description('serve this node')
-  .option('--config <file>', 'the configuration', defaultConfig)
+  .option('--host-runtime-dir <directory>', 'in a container: where on the host its programs go')
+  .option('--health-address <host:port>', 'also serve /healthz and /readyz here, from the start')
   .option('--stop-all', 'end everything of the node instead of serving')
   .option('--force', 'with --stop-all: also what is still in use')
-  .action(async (options: { config: string; stopAll?: boolean; force?: boolean }) => {
-    if (options.stopAll === true) return stop(options.config, options.force === true);
-    return serve(options.config);
-  });
-program
-  .command('stop')
+  .action((options: RunOptions) => (options.stopAll === true ? stop(options) : serve(options)));
+withConfig(program.command('stop'))
   .description('end the daemon, its volumes, the holder, the engine and the mounts')
-  .option('--config <file>', 'the configuration', defaultConfig)
+  .option('--stop-all', 'the same: everything is what stop ends')
   .option('--force', 'also what is still in use')
-  .action((options: { config: string; force?: boolean }) =>
-    stop(options.config, options.force === true),
-  );
+  .action((options: RunOptions) => stop(options));
 
-async function serve(file: string): Promise<void> {
-  const config = readConfig(file, process.env);
+function withConfig(command: Command): Command {
+  return command
+    .option('--config <file>', 'the configuration', defaultConfig)
+    .option('--config-dir <directory>', 'holds a configuration for each node, <node name>.json')
+    .option('--node-name <name>', 'with --config-dir: which of them; the name of the node');
+}
+
+async function serve(options: RunOptions): Promise<void> {
+  const daemon: { current?: Daemon } = {};
+  const early = createLogger({
+    ...{ program: 'px-node', format: 'json' },
+    level: parseLogLevel(process.env.PX_LOG_LEVEL),
+  });
+  endOnSignals(early, async () => daemon.current?.stop());
+  if (options.healthAddress !== undefined) {
+    await startHealthServer(
+      options.healthAddress,
+      async () => (await daemon.current?.notReady()) ?? 'px-node waits for its configuration',
+    );
+  }
+  await awaitFile(configFile(options), early);
+  const { config, hash } = readOptions(options);
   const logger = loggerOf(config);
-  const daemon = new Daemon({
-    config,
-    logger,
+  const protoDir = protoDirOf(import.meta.url);
+  const { runDir, dataDir } = config;
+  daemon.current = new Daemon({
+    ...{ config, logger, protoDir, version },
+    configHash: hash,
     run: runCommand,
     interfaces: networkInterfaces(),
-    protoDir: protoDirOf(import.meta.url),
-    version,
-    holderMain: fileURLToPath(new URL('../holder/main.js', import.meta.url)),
-    engineMain: fileURLToPath(new URL('../engine/main.js', import.meta.url)),
+    blockPath: new BlockPath({
+      ...{ runDir, dataDir, version, logger, run: runCommand },
+      rootDir: join(protoDir, '..'),
+      hostRuntimeDir: options.hostRuntimeDir,
+    }),
+    inContainer: options.hostRuntimeDir !== undefined,
     onFatal: (error) => fail(error, logger),
   });
-  let stopping = false;
-  const end = (signal: string): void => {
-    if (stopping) return;
-    stopping = true;
-    logger.info('px-node ends; attached volumes go on', { signal });
-    // Whatever hangs, a supervisor waits only so long before it kills.
-    setTimeout(() => process.exit(1), 10_000).unref();
-    daemon.stop().then(
-      () => process.exit(0),
-      (error: unknown) => fail(error, logger),
-    );
-  };
-  process.on('SIGTERM', () => end('SIGTERM'));
-  process.on('SIGINT', () => end('SIGINT'));
   try {
-    await daemon.start();
+    await daemon.current.start();
   } catch (error) {
     fail(error, logger);
   }
 }
 
-async function stop(file: string, force: boolean): Promise<void> {
-  const config = readConfig(file, process.env);
+function endOnSignals(logger: Logger, end: () => Promise<void>): void {
+  let stopping = false;
+  const onSignal = (signal: string): void => {
+    if (stopping) return;
+    stopping = true;
+    logger.info('px-node ends; attached volumes go on', { signal });
+    // Whatever hangs, a supervisor waits only so long before it kills.
+    setTimeout(() => process.exit(1), longestStopMs).unref();
+    end().then(
+      () => process.exit(0),
+      (error: unknown) => fail(error, logger),
+    );
+  };
+  process.on('SIGTERM', () => onSignal('SIGTERM'));
+  process.on('SIGINT', () => onSignal('SIGINT'));
+}
+
+async function stop(options: RunOptions): Promise<void> {
+  const { config } = readOptions(options);
+  const force = options.force === true;
   await stopNode({ config, logger: loggerOf(config), run: runCommand, force });
+}
+
+function configFile({ config, configDir, nodeName }: ConfigOptions): string {
+  if (configDir === undefined) return config;
+  if (nodeName === undefined || !/^[A-Za-z0-9][A-Za-z0-9.-]*$/.test(nodeName)) {
+    throw new PxError('invalid_argument', '--node-name: must be the name of the node');
+  }
+  return join(configDir, `${nodeName}.json`);
+}
+
+/** The node's name is the one that it was asked for by. */
+function readOptions(options: ConfigOptions): ReadConfig {
+  const read = readConfig(configFile(options), process.env);
+  if (options.nodeName === undefined) return read;
+  return { ...read, config: { ...read.config, nodeName: options.nodeName } };
 }
 
 function loggerOf(config: NodeConfig): Logger {

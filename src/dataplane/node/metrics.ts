@@ -1,8 +1,8 @@
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
 import { Gauge, Registry } from 'prom-client';
-import { PxError } from '../../kernel/errors.js';
 import type { AttachedVolumeStatus } from '../engine/api.js';
 import type { NodeContext } from './context.js';
+import { answerProbe, listenHttp, sendText, type ReadinessProbe } from './health-server.js';
 import { ownStatus } from './node-status.js';
 import { viewVolume } from './volume-view.js';
 
@@ -46,49 +46,32 @@ export interface MetricsServer {
   close(): void;
 }
 
-/** `/metrics` for Prometheus and `/healthz` for a kubelet, on the start port. */
+/** `/metrics` for Prometheus and the probes of a kubelet, on the start port. */
 export async function startMetrics(
   context: NodeContext,
+  notReady: ReadinessProbe,
   host: string,
   port: number,
 ): Promise<MetricsServer> {
   const registry = new Registry();
   const gauges = makeGauges(registry);
   const server = createServer((request, response) => {
-    const path = (request.url ?? '').split('?')[0];
-    if (path === '/metrics') {
+    if (answerProbe(request, response, notReady)) return;
+    if ((request.url ?? '').split('?')[0] === '/metrics') {
       collect(context, gauges)
         .then(() => registry.metrics())
-        .then((text) => send(response, 200, text, registry.contentType))
-        .catch((error: unknown) => send(response, 500, String(error)));
-    } else if (path === '/healthz') {
-      ownStatus(context)
-        .then(({ state }) => send(response, state === 'degraded' ? 503 : 200, `${state}\n`))
-        .catch((error: unknown) => send(response, 500, String(error)));
-    } else send(response, 404, 'there are /metrics and /healthz\n');
+        .then((text) => sendText(response, 200, text, registry.contentType))
+        .catch((error: unknown) => sendText(response, 500, String(error)));
+    } else sendText(response, 404, 'there are /metrics, /healthz and /readyz\n');
   });
   server.requestTimeout = 10_000;
-  await listen(server, host, port);
+  await listenHttp(server, host, port);
   return {
     close: () => {
       server.close();
       server.closeAllConnections();
     },
   };
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(new PxError('unavailable', `cannot serve metrics on ${host}:${port}`, {}, error)),
-    );
-    server.listen(port, host, resolve);
-  });
-}
-
-function send(response: ServerResponse, status: number, text: string, type = 'text/plain'): void {
-  response.writeHead(status, { 'content-type': type });
-  response.end(text);
 }
 
 type Gauges = ReturnType<typeof makeGauges>;

@@ -60,6 +60,8 @@ export async function ownRecord(context: NodeContext): Promise<NodeRecord> {
     replicaUsage: context.usage.latest(),
     updatedAt: new Date().toISOString(),
     kvdbMember: isKvdbMember(context),
+    configHash: context.configHash,
+    engineVersion: context.engineVersion(),
   };
 }
 
@@ -111,6 +113,8 @@ function viewNode(node: NodeRecord, state: ClusterState, clusterId: string): Nod
     alerts: [],
     labels: node.labels,
     kvdb_member: node.kvdbMember,
+    config_hash: node.configHash,
+    engine_version: node.engineVersion,
   };
 }
 

@@ -11,7 +11,7 @@ export function testNode(id: string, changes: Partial<NodeRecord> = {}): NodeRec
     ...{ state: 'operational', stateReason: '', drives: [], replicaUsage: {} },
     pools: [testPool(`${id}-pool`)],
     updatedAt: '2030-01-01T00:00:00.000Z',
-    kvdbMember: false,
+    ...{ kvdbMember: false, configHash: '', engineVersion: '' },
     ...changes,
   };
 }

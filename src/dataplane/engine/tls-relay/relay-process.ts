@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '../../../platform/logger.js';
 import { delay } from '../../../platform/monotonic.js';
+import { nodeCommand } from '../../host-runtime/layout.js';
 import type { TlsRelaySettings } from './settings.js';
 
 const maxBackoffMs = 2_000;
@@ -28,9 +29,10 @@ export class RelayProcess {
 
   start(): void {
     this.startedAt = performance.now();
+    const [execPath, ...execArgv] = nodeCommand(process.execPath);
     const child = fork(fileURLToPath(this.mainFile), [], {
       // The engine's own flags (a profiler's, say) are not meant for it.
-      execArgv: [],
+      ...{ execPath, execArgv },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.child = child;
