@@ -7,8 +7,8 @@ import { z } from 'zod';
  */
 const keep = { 'x-kubernetes-preserve-unknown-fields': true } as const;
 
-/** The name of an object: RFC 1123, as most kinds demand. */
-export const objectName = z.string().min(1).max(253);
+/** The name of an object. Empty means the same as absent: manifests in use have such fields. */
+export const objectName = z.string().max(253);
 
 export const envVar = z
   .object({
@@ -68,7 +68,16 @@ export type EnvVar = z.output<typeof envVar>;
 
 /** A Kubernetes quantity: `500m`, `1Gi`, `2`. */
 export const quantity = z
-  .union([z.int(), z.string().max(64)])
+  .union([
+    z.int().min(0),
+    z
+      .string()
+      .max(64)
+      .regex(
+        /^([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?$/,
+        'must be a quantity, such as 500m or 1Gi',
+      ),
+  ])
   .meta({ 'x-kubernetes-int-or-string': true });
 
 const quantities = z.record(z.string(), quantity);

@@ -73,7 +73,7 @@ const certificatePlace = z.object({
     .describe('A file that each node has.'),
   secretRef: z
     .object({
-      secretName: objectName.describe('The Secret, in the namespace of the StorageCluster.'),
+      secretName: objectName.min(1).describe('The Secret, in the namespace of the StorageCluster.'),
       secretKey: z.string().min(1).max(253).describe('The key in it.'),
     })
     .optional()

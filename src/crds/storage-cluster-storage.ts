@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 /** What a StorageCluster says about devices, volumes of a cloud, and the key-value store. */
-const devicePath = z.string().min(1).max(512);
+/** May be empty, which means the same as absent: manifests in use have such fields. */
+const devicePath = z.string().max(512);
 
 const onlyDevices = {
   rule: "!has(self.devices) || self.devices.all(d, d.startsWith('/'))",
@@ -35,7 +36,7 @@ export const storage = z
   })
   .meta({ 'x-kubernetes-validations': [onlyDevices] });
 
-const deviceSpec = z.string().min(1).max(512);
+const deviceSpec = z.string().max(512);
 
 const cloudDevices = {
   deviceSpecs: z

@@ -39,14 +39,18 @@ const common = {
 
 const nodeSelector = z
   .object({
-    nodeName: z.string().max(253).optional().describe('The one node of this name.'),
+    nodeName: z
+      .string()
+      .max(253)
+      .optional()
+      .describe('The one node of this name; beats `labelSelector`.'),
     labelSelector: labelSelector.optional().describe('The nodes with these labels.'),
   })
   .meta({
     'x-kubernetes-validations': [
       {
-        rule: 'has(self.nodeName) != has(self.labelSelector)',
-        message: 'exactly one of nodeName and labelSelector must be set',
+        rule: "(has(self.nodeName) && self.nodeName != '') || has(self.labelSelector)",
+        message: 'nodeName or labelSelector must be set',
       },
     ],
   });
