@@ -309,6 +309,7 @@ function bind(target: Kvdb): Kvdb {
   return {
     get: (key) => target.get(key),
     list: (prefix) => target.list(prefix),
+    listKeys: (prefix) => target.listKeys(prefix),
     listSince: (prefix, revision) => target.listSince(prefix, revision),
     txn: (compares, changes) => target.txn(compares, changes),
     grantLease: (ttlMs) => target.grantLease(ttlMs),

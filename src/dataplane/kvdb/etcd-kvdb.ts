@@ -94,6 +94,18 @@ class EtcdKvdb implements Kvdb {
     return { entries: response.kvs.map(toEntry), revision: Number(response.header.revision) };
   }
 
+  async listKeys(prefix: string): Promise<{ keys: string[]; revision: number }> {
+    const response = await this.range({
+      key: Buffer.from(prefix),
+      range_end: prefixEnd(prefix),
+      keys_only: true,
+    });
+    return {
+      keys: response.kvs.map(({ key }) => key.toString()),
+      revision: Number(response.header.revision),
+    };
+  }
+
   async listSince(prefix: string, revision: number): Promise<KvChanges> {
     const response = await this.range({
       key: Buffer.from(prefix),

@@ -84,6 +84,10 @@ export interface Kvdb {
   get(key: string): Promise<KvEntry | undefined>;
   /** Every key that starts with the prefix, in key order. */
   list(prefix: string): Promise<KvList>;
+  /** Every key that starts with the prefix, without its value. Linearizable, as `list`. */
+  listKeys(
+    prefix: string,
+  ): Promise<{ readonly keys: readonly string[]; readonly revision: number }>;
   /** Of these keys the ones that were changed after the revision. Linearizable, as `list`. */
   listSince(prefix: string, revision: number): Promise<KvChanges>;
   /** Applies all changes if all comparisons hold. Never rejects. */
