@@ -2,6 +2,7 @@ import type { VolumeRecord } from '../../kernel/volume-record.js';
 import type { Logger } from '../../platform/logger.js';
 import { monotonicMs } from '../../platform/monotonic.js';
 import type { Kvdb, KvKeys, KvWatch } from '../kvdb/port.js';
+import { parseEntry, type Policies, type PolicyEntry } from '../policy/policy-entry.js';
 import { parseNodeRecord, type NodeRecord } from './node-record.js';
 import { parseVolumeRecord } from './volume-repository.js';
 
@@ -13,6 +14,8 @@ export interface ClusterState {
   readonly volumes: ReadonlyMap<string, VolumeRecord>;
   /** Volume id to the node that has it attached for its own work. */
   readonly maintenance: ReadonlyMap<string, string>;
+  /** The storage policies, by name. */
+  readonly policies: Policies;
   /** 0 before anything was read. */
   readonly readAtMs: number;
 }
@@ -22,6 +25,7 @@ const empty: ClusterState = {
   alive: new Set(),
   volumes: new Map(),
   maintenance: new Map(),
+  policies: new Map(),
   readAtMs: 0,
 };
 
@@ -35,7 +39,7 @@ const fullReadMs = 60_000;
  * A copy of the cluster's state, read again whenever a watch hints at a change.
  * With thousands of volumes a whole read takes a tenth of a second of this
  * process's time, so only what changed is read; a deletion shows in the number
- * of keys, and then everything is read.
+ * of keys, and then the names of all keys are read.
  */
 export class ClusterView {
   private state: ClusterState = empty;
@@ -136,7 +140,10 @@ export class ClusterView {
     const { entries, revision, count } = await this.kvdb.listSince(this.keys.root, this.revision);
     if (revision < this.revision) return false;
     const added = entries.filter(({ key }) => !this.keysRead.has(key));
-    if (this.keysRead.size + added.length !== count) return false;
+    if (this.keysRead.size + added.length !== count) {
+      this.take(this.parse(entries, this.state), revision);
+      return this.dropDeleted();
+    }
     if (entries.length === 0) {
       this.take({ ...this.state, readAtMs: monotonicMs() }, revision);
       return true;
@@ -145,6 +152,26 @@ export class ClusterView {
       this.keysRead = new Set([...this.keysRead, ...added.map(({ key }) => key)]);
     }
     this.take(this.parse(entries, this.state), revision);
+    return true;
+  }
+
+  /** What was put since the names were read is found by the next read of changes. */
+  private async dropDeleted(): Promise<boolean> {
+    const { keys, revision } = await this.kvdb.listKeys(this.keys.root);
+    if (revision < this.revision) return false;
+    const there = new Set(keys);
+    const kept = <T>(prefix: string, map: ReadonlyMap<string, T>): Map<string, T> =>
+      new Map([...map].filter(([id]) => there.has(prefix + id)));
+    const { nodes, alive, volumes, maintenance, policies } = this.state;
+    this.keysRead = there;
+    this.state = {
+      nodes: kept(this.keys.nodes, nodes),
+      alive: new Set([...alive].filter((id) => there.has(this.keys.alive + id))),
+      volumes: kept(this.keys.volumes, volumes),
+      maintenance: kept(this.keys.maintenance, maintenance),
+      policies: kept(this.keys.policies, policies),
+      readAtMs: monotonicMs(),
+    };
     return true;
   }
 
@@ -162,6 +189,7 @@ export class ClusterView {
     const alive = new Set(before.alive);
     const volumes = new Map(before.volumes);
     const maintenance = new Map(before.maintenance);
+    const policies = new Map(before.policies);
     for (const { key, value } of entries) {
       if (key.startsWith(this.keys.alive)) alive.add(key.slice(this.keys.alive.length));
       else if (key.startsWith(this.keys.maintenance)) {
@@ -170,6 +198,7 @@ export class ClusterView {
         const node = parseNodeRecord(value);
         if (node !== undefined) nodes.set(node.id, node);
       } else if (key.startsWith(this.keys.volumes)) this.addVolume(volumes, key, value);
+      else if (key.startsWith(this.keys.policies)) this.addPolicy(policies, key, value);
     }
     const grew = volumes.size > before.volumes.size && before.volumes.size > 0;
     return {
@@ -177,6 +206,7 @@ export class ClusterView {
       alive,
       volumes: grew ? new Map([...volumes].sort(([a], [b]) => (a < b ? -1 : 1))) : volumes,
       maintenance,
+      policies,
       readAtMs: monotonicMs(),
     };
   }
@@ -189,6 +219,16 @@ export class ClusterView {
       // One damaged record must not hide the others.
       volumes.delete(id);
       this.logger.error('a volume record is damaged', { id, error });
+    }
+  }
+
+  private addPolicy(policies: Map<string, PolicyEntry>, key: string, value: string): void {
+    const name = key.slice(this.keys.policies.length);
+    try {
+      policies.set(name, parseEntry(name, value));
+    } catch (error) {
+      policies.delete(name);
+      this.logger.error('a storage policy in the kvdb is damaged', { name, error });
     }
   }
 }

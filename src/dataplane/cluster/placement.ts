@@ -1,5 +1,14 @@
 import { PxError } from '../../kernel/errors.js';
 import type { VolumeSpecRecord } from '../../kernel/volume-record.js';
+import {
+  noPlacementRules,
+  nodeRuleProblem,
+  pairClass,
+  pairRuleProblem,
+  rulePenalty,
+  spansRegions,
+  type PlacementRules,
+} from './placement-rules.js';
 
 /**
  * Chooses the pools of a volume's replicas. Pure and deterministic: the same
@@ -49,6 +58,8 @@ export interface PlacementWish {
   readonly groupReplicas: Readonly<Record<string, number>>;
   /** Nodes that hold a replica of this volume already. */
   readonly existingNodes: readonly string[];
+  /** What the volume's storage policy says of the place. */
+  readonly rules?: PlacementRules;
 }
 
 export interface Placement {
@@ -81,15 +92,42 @@ export function placeReplicas(nodes: readonly PlacementNode[], wish: PlacementWi
     if ('reason' in judged) refusals.push(judged);
     else candidates.push(judged);
   }
-  const region = chooseRegion(candidates, nodes, wish);
-  const usable = candidates.filter((candidate) => {
-    if (region === undefined || candidate.node.region === region) return true;
-    refusals.push({ node: candidate.node, reason: `it is not in region "${region}"` });
-    return false;
-  });
+  const attempts = regionsToTry(candidates, nodes, wish).map((region) =>
+    inRegion(region, candidates, nodes, wish),
+  );
+  const done = attempts.find(({ chosen }) => chosen.length === wish.spec.replicas);
+  if (done === undefined) {
+    const [best] = attempts.sort((a, b) => b.chosen.length - a.chosen.length);
+    const { chosen = [], refusals: more = [] } = best ?? {};
+    throw impossible(wish, chosen.length, [...refusals, ...more]);
+  }
+  return done.chosen.map(({ node, pool }) => ({ nodeId: node.id, poolId: pool.id }));
+}
+
+interface Attempt {
+  readonly chosen: readonly Candidate[];
+  readonly refusals: readonly Refusal[];
+}
+
+function inRegion(
+  region: string | undefined,
+  candidates: readonly Candidate[],
+  nodes: readonly PlacementNode[],
+  wish: PlacementWish,
+): Attempt {
+  const isIn = ({ node }: Candidate) => region === undefined || node.region === region;
+  const refusals: Refusal[] = candidates
+    .filter((candidate) => !isIn(candidate))
+    .map(({ node }) => ({ node, reason: `it is not in region "${region}"` }));
+  const usable = candidates.filter(isIn);
   const chosen = choose(usable, nodes, wish);
-  if (chosen.length < wish.spec.replicas) throw impossible(wish, chosen.length, refusals);
-  return chosen.map(({ node, pool }) => ({ nodeId: node.id, poolId: pool.id }));
+  if (chosen.length === wish.spec.replicas) return { chosen, refusals };
+  const placed = [...heldNodes(nodes, wish), ...chosen.map(({ node }) => node)];
+  for (const { node } of usable) {
+    const reason = pairRuleProblem(wish.rules ?? noPlacementRules, node, placed);
+    if (reason !== undefined && !placed.includes(node)) refusals.push({ node, reason });
+  }
+  return { chosen, refusals };
 }
 
 function judge(node: PlacementNode, wish: PlacementWish): Candidate | Refusal {
@@ -108,6 +146,8 @@ function judge(node: PlacementNode, wish: PlacementWish): Candidate | Refusal {
   if (spec.groupEnforced && (wish.groupReplicas[node.id] ?? 0) > 0) {
     return refuse(`it holds a replica of group "${spec.group}" already`);
   }
+  const ruleProblem = nodeRuleProblem(wish.rules ?? noPlacementRules, node);
+  if (ruleProblem !== undefined) return refuse(ruleProblem);
   const pool = choosePool(node, wish);
   if (typeof pool === 'string') return refuse(pool);
   return { node, pool, missed: place.length };
@@ -184,54 +224,96 @@ function freeShare(pool: PlacementPool): number {
 }
 
 /**
- * Replicas stay in one region unless regions were asked for: a synchronous
- * write pays the distance. The region is that of the best candidate among the
- * regions that can hold all replicas.
+ * Replicas stay in one region unless regions were asked for, or must lie in
+ * different ones: a synchronous write pays the distance. First comes the region
+ * of the best candidate among the regions that can hold all replicas.
  */
-function chooseRegion(
+function regionsToTry(
   candidates: readonly Candidate[],
   nodes: readonly PlacementNode[],
   wish: PlacementWish,
-): string | undefined {
-  if (wish.spec.regions.length > 0) return undefined;
+): readonly (string | undefined)[] {
+  if (wish.spec.regions.length > 0 || spansRegions(wish.rules ?? noPlacementRules)) {
+    return [undefined];
+  }
   const existing = nodes.find((node) => wish.existingNodes.includes(node.id));
-  if (existing !== undefined) return existing.region;
+  if (existing !== undefined) return [existing.region];
   const counts = new Map<string, number>();
   for (const { node } of candidates) counts.set(node.region, (counts.get(node.region) ?? 0) + 1);
   const ranked = [...candidates].sort((a, b) => compareCandidates(a, b, wish));
-  const enough = ranked.find(({ node }) => (counts.get(node.region) ?? 0) >= wish.spec.replicas);
-  if (enough !== undefined) return enough.node.region;
-  if (wish.spec.bestEffortLocation) return undefined;
-  return ranked[0]?.node.region;
+  const regions = [...new Set(ranked.map(({ node }) => node.region))];
+  const enough = regions.filter((region) => (counts.get(region) ?? 0) >= wish.spec.replicas);
+  if (wish.spec.bestEffortLocation) return [...enough, undefined];
+  return enough.length > 0 ? enough : [regions[0]];
 }
 
-/** One replica after the other: each time the best node, a zone without a replica first. */
+function heldNodes(nodes: readonly PlacementNode[], wish: PlacementWish): PlacementNode[] {
+  return nodes.filter((node) => wish.existingNodes.includes(node.id));
+}
+
+/** Rules that contradict each other must not make a search without end. */
+const maxSearchSteps = 20_000;
+
+/**
+ * One replica after the other: each time the best node, a zone without a
+ * replica first. Where a rule between replicas leaves none for the rest, the
+ * next best is tried; nodes that are alike to these rules fail alike. Answers
+ * the most replicas that were found when there are not enough.
+ */
 function choose(
   candidates: readonly Candidate[],
   nodes: readonly PlacementNode[],
   wish: PlacementWish,
+): readonly Candidate[] {
+  const rules = wish.rules ?? noPlacementRules;
+  const held = heldNodes(nodes, wish);
+  let steps = 0;
+  let most: readonly Candidate[] = [];
+  const extend = (chosen: readonly Candidate[]): boolean => {
+    if (chosen.length > most.length) most = chosen;
+    if (chosen.length === wish.spec.replicas) return true;
+    const placed = [...held, ...chosen.map(({ node }) => node)];
+    const failed = new Set<string>();
+    for (const candidate of bestFirst(candidates, chosen, placed, wish)) {
+      const alike = pairClass(rules, candidate.node);
+      if (failed.has(alike)) continue;
+      steps += 1;
+      if (steps > maxSearchSteps) return false;
+      if (extend([...chosen, candidate])) return true;
+      failed.add(alike);
+    }
+    return false;
+  };
+  extend([]);
+  return most;
+}
+
+/** Who may hold the next replica beside those that are placed. */
+function bestFirst(
+  candidates: readonly Candidate[],
+  chosen: readonly Candidate[],
+  placed: readonly PlacementNode[],
+  wish: PlacementWish,
 ): Candidate[] {
-  const held = nodes.filter((node) => wish.existingNodes.includes(node.id));
-  const zones = new Set(held.map(zoneOf));
-  const racks = new Set(held.map(rackOf));
-  const left = [...candidates];
-  const chosen: Candidate[] = [];
-  while (chosen.length < wish.spec.replicas && left.length > 0) {
-    left.sort(
-      (a, b) =>
-        a.missed - b.missed ||
-        Number(zones.has(zoneOf(a.node))) - Number(zones.has(zoneOf(b.node))) ||
-        preference(a, wish) - preference(b, wish) ||
-        Number(racks.has(rackOf(a.node))) - Number(racks.has(rackOf(b.node))) ||
-        compareCandidates(a, b, wish),
-    );
-    const best = left.shift();
-    if (best === undefined) break;
-    chosen.push(best);
-    zones.add(zoneOf(best.node));
-    racks.add(rackOf(best.node));
-  }
-  return chosen;
+  const rules = wish.rules ?? noPlacementRules;
+  const zones = new Set(placed.map(zoneOf));
+  const racks = new Set(placed.map(rackOf));
+  const penalties = new Map<Candidate, number>();
+  const left = candidates.filter((candidate) => {
+    if (chosen.includes(candidate)) return false;
+    if (pairRuleProblem(rules, candidate.node, placed) !== undefined) return false;
+    penalties.set(candidate, rulePenalty(rules, candidate.node, placed));
+    return true;
+  });
+  return left.sort(
+    (a, b) =>
+      a.missed - b.missed ||
+      (penalties.get(a) ?? 0) - (penalties.get(b) ?? 0) ||
+      Number(zones.has(zoneOf(a.node))) - Number(zones.has(zoneOf(b.node))) ||
+      preference(a, wish) - preference(b, wish) ||
+      Number(racks.has(rackOf(a.node))) - Number(racks.has(rackOf(b.node))) ||
+      compareCandidates(a, b, wish),
+  );
 }
 
 function compareCandidates(a: Candidate, b: Candidate, wish: PlacementWish): number {

@@ -99,6 +99,7 @@ describe('parseVolumeSpec', () => {
     no_discard: false,
     queue_depth: 0,
     storage_policy: '',
+    snapshot_schedule: '',
     max_read_iops: '0',
     max_write_iops: '0',
     max_read_bytes_per_second: '0',

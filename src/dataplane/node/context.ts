@@ -4,6 +4,7 @@ import type { NodeRegistry } from '../cluster/node-registry.js';
 import type { VolumeRepository } from '../cluster/volume-repository.js';
 import type { EngineClient } from '../engine-client/engine-client.js';
 import type { Kvdb, KvKeys } from '../kvdb/port.js';
+import type { PolicyRepository } from '../policy/policy-repository.js';
 import type { PoolSet } from '../pool/contracts.js';
 import type { NodeConfig } from './config.js';
 import type { InternalAttach } from './internal-attach.js';
@@ -29,6 +30,7 @@ export interface NodeContext {
   readonly kvdb: Kvdb;
   readonly keys: KvKeys;
   readonly volumes: VolumeRepository;
+  readonly policies: PolicyRepository;
   readonly view: ClusterView;
   readonly registry: NodeRegistry;
   readonly engine: EngineClient;

@@ -3,7 +3,8 @@ import { PxError } from '../../kernel/errors.js';
 import type { ReplicaRecord, VolumeRecord, VolumeSpecRecord } from '../../kernel/volume-record.js';
 import { placeReplicas } from '../cluster/placement.js';
 import { lockWaitMs, type NodeContext } from './context.js';
-import { groupReplicas, placementNodes } from './placement-input.js';
+import type { VolumeOrigin } from './governed-volume.js';
+import { groupReplicas, placementNodes, placementRules } from './placement-input.js';
 import { ensureReplicaOn, newReplica } from './replicas.js';
 import { growReplicas } from './resize-volume.js';
 import { checkName } from './volume-spec.js';
@@ -15,6 +16,7 @@ export interface CopyRequest {
   /** A snapshot; else a clone. */
   readonly readOnly: boolean;
   readonly spec: VolumeSpecRecord;
+  readonly origin: VolumeOrigin;
   /** Throws when the volume of that name is not what is asked for. */
   checkExisting(record: VolumeRecord): void;
 }
@@ -62,6 +64,7 @@ function plannedRecord(source: VolumeRecord, request: CopyRequest): VolumeRecord
     publishedOn: '',
     publishedReadOnly: false,
     pendingCopy: { sourceVolumeId: source.id, ...grow },
+    ...request.origin,
   };
 }
 
@@ -152,6 +155,7 @@ async function addReplicas(
       required: [],
       groupReplicas: groupReplicas(state, target.spec.group),
       existingNodes: copied.map((replica) => replica.nodeId),
+      rules: placementRules(state, target),
     });
     const added = placements.map((placement) => newReplica(placement, 'out'));
     await Promise.all(added.map((replica) => ensureReplicaOn(context, target, replica)));

@@ -8,7 +8,8 @@ import { placeReplicas, type Placement } from '../cluster/placement.js';
 import { atCoordinator } from './coordinator-node.js';
 import { lockWaitMs, type NodeContext } from './context.js';
 import { copyVolume } from './copy-volume.js';
-import { groupReplicas, placementNodes } from './placement-input.js';
+import { governRequest, requestDigest, type GovernedVolume } from './governed-volume.js';
+import { groupReplicas, placementNodes, placementRules } from './placement-input.js';
 import { ensureReplicaOn, newReplica } from './replicas.js';
 import { checkName, parseVolumeSpec, sameSpec, type AskedVolume } from './volume-spec.js';
 import { viewVolume } from './volume-view.js';
@@ -27,14 +28,26 @@ export async function createVolume(
   if (request.from_volume_id !== '') return createFrom(context, call, request, asked);
   const existing = await context.volumes.find(name);
   const planned =
-    existing?.record.name === name
-      ? existing.record
-      : newRecord(name, asked, await place(context, request, asked, []));
+    existing?.record.name === name ? existing.record : await planVolume(context, request, asked);
   const { record } =
     planned === existing?.record ? existing : await context.volumes.create(planned);
   checkSame(record, asked, '');
   const done = await finishCreation(context, record, request);
   return viewVolume(done, await context.view.fresh());
+}
+
+async function planVolume(
+  context: NodeContext,
+  request: CreateVolumeRequest__Output,
+  asked: AskedVolume,
+): Promise<VolumeRecord> {
+  const wish = { name: request.name, limitBytes: limitOf(request), parentId: '' };
+  const governed = await governRequest(context, wish, asked);
+  return newRecord(request.name, governed, await place(context, request, governed, []));
+}
+
+function limitOf(request: CreateVolumeRequest__Output): number {
+  return Number(request.limit_bytes) || Infinity;
 }
 
 async function createFrom(
@@ -55,12 +68,16 @@ async function createFrom(
     call,
     source.record,
     async () => {
+      const parentId = source.record.id;
+      const wish = { name: request.name, limitBytes: limitOf(request), parentId };
+      const governed = await governRequest(context, wish, asked);
       const record = await copyVolume(context, {
         sourceId: source.record.id,
         name: request.name,
-        sizeBytes: asked.sizeBytes,
+        sizeBytes: governed.sizeBytes,
         readOnly: false,
-        spec: asked.spec,
+        spec: governed.spec,
+        origin: governed.origin,
         checkExisting: (found) => checkSame(found, asked, source.record.id),
       });
       return viewVolume(record, await context.view.fresh());
@@ -71,14 +88,10 @@ async function createFrom(
 
 function checkSame(record: VolumeRecord, asked: AskedVolume, parentId: string): void {
   const sizeBytes = record.pendingCopy?.growToBytes ?? record.sizeBytes;
-  if (
-    sizeBytes === asked.sizeBytes &&
-    record.parentId === parentId &&
-    !record.readOnly &&
-    sameSpec(record.spec, asked.spec)
-  ) {
-    return;
-  }
+  const sameVolume = sizeBytes === asked.sizeBytes && sameSpec(record.spec, asked.spec);
+  // A policy may have made another volume of this very request.
+  const sameRequest = record.requestDigest === requestDigest(asked, parentId);
+  if (record.parentId === parentId && !record.readOnly && (sameVolume || sameRequest)) return;
   throw new PxError(
     'already_exists',
     `a volume named "${record.name}" exists with another size, source or specification`,
@@ -103,12 +116,13 @@ async function place(
     required: request.required.map((topology) => topology.segments),
     groupReplicas: groupReplicas(state, asked.spec.group),
     existingNodes: [],
+    rules: placementRules(state, { id: '', spec: asked.spec, readOnly: false }),
   });
 }
 
 export function newRecord(
   name: string,
-  asked: AskedVolume,
+  asked: AskedVolume & Partial<GovernedVolume>,
   placements: readonly Placement[],
 ): VolumeRecord {
   return {
@@ -126,6 +140,7 @@ export function newRecord(
     attachToken: '',
     publishedOn: '',
     publishedReadOnly: false,
+    ...asked.origin,
   };
 }
 
@@ -201,6 +216,7 @@ async function replaceReplica(
     required: request.required.map((topology) => topology.segments),
     groupReplicas: groupReplicas(state, record.spec.group),
     existingNodes: keep.map((replica) => replica.nodeId),
+    rules: placementRules(state, record),
   });
   context.logger.warn('a replica is placed elsewhere: its node failed to make it', {
     volume: record.id,

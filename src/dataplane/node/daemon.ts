@@ -22,6 +22,7 @@ import type { EngineConfig } from '../engine/api.js';
 import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
 import { memberEndpoints, startInternalEtcd, type InternalEtcd } from '../kvdb/internal-etcd.js';
 import { KvKeys, type Kvdb } from '../kvdb/port.js';
+import { PolicyRepository } from '../policy/policy-repository.js';
 import { openPools } from '../pool/open-pools.js';
 import type { PoolSet } from '../pool/contracts.js';
 import { readBootId } from '../store/boot-id.js';
@@ -40,6 +41,7 @@ import { NodeHealth } from './node-health.js';
 import { nodeService } from './node-service.js';
 import { Peers } from './peers.js';
 import { processLives, startTimeOf } from './process-table.js';
+import { PolicyApplier } from './policy-applier.js';
 import { Publisher } from './publisher.js';
 import { ReplicaUsage } from './replica-usage.js';
 import { Reconciler } from './reconcile.js';
@@ -74,6 +76,7 @@ export class Daemon {
   private reconciler: Reconciler | undefined;
   private healer: Healer | undefined;
   private publisher: Publisher | undefined;
+  private policyApplier: PolicyApplier | undefined;
 
   constructor(private readonly deps: DaemonDeps) {}
 
@@ -110,6 +113,7 @@ export class Daemon {
     const context: NodeContext = {
       ...{ self, config, kvdb, keys, view, registry, engine, pools, peers, logger },
       volumes: new VolumeRepository(kvdb, keys),
+      policies: new PolicyRepository(kvdb, keys),
       locks: new KeyedLocks(),
       internal: new InternalAttach({ nodeId: self.id, engine, kvdb, keys, registry, logger }),
       health: new NodeHealth(),
@@ -125,6 +129,7 @@ export class Daemon {
 
   /** Ends this process's part. The holder and the engine go on: attached volumes keep doing I/O. */
   async stop(): Promise<void> {
+    this.policyApplier?.close();
     this.healer?.close();
     this.reconciler?.close();
     this.publisher?.close();
@@ -298,10 +303,12 @@ export class Daemon {
     this.publisher = new Publisher(context);
     this.reconciler = new Reconciler(context);
     this.healer = new Healer(context);
+    this.policyApplier = new PolicyApplier(context);
     void joined.then(() => {
       this.publisher?.start();
       this.reconciler?.start();
       this.healer?.start();
+      this.policyApplier?.start();
     });
     context.kvdb.onStatus(({ available, reason }) => {
       if (available) context.logger.info('the kvdb answers');

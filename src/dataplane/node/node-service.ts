@@ -15,6 +15,7 @@ import { publishVolume, unpublishVolume } from './publish-volume.js';
 import { getVolume, listVolumes } from './read-volumes.js';
 import { resizeVolume } from './resize-volume.js';
 import { cloneVolume, createSnapshot, restoreSnapshot } from './snapshots.js';
+import { deleteStoragePolicy, listStoragePolicies, putStoragePolicy } from './storage-policies.js';
 import { updateVolume } from './update-volume.js';
 
 /** The API px.v1.Node. */
@@ -55,9 +56,12 @@ export function nodeService(
       DecommissionNode: notThere,
       CancelDecommission: notThere,
       FenceNode: (request) => fenceNode(context, request),
-      PutStoragePolicy: notThere,
-      DeleteStoragePolicy: notThere,
-      ListStoragePolicies: notThere,
+      PutStoragePolicy: (request) => putStoragePolicy(context, request),
+      DeleteStoragePolicy: async (request) => {
+        await deleteStoragePolicy(context, request);
+        return {};
+      },
+      ListStoragePolicies: () => listStoragePolicies(context),
       EnsureReplica: async (request) => {
         await context.engine.call('replica.ensure', {
           volumeId: request.volume_id,

@@ -1,5 +1,9 @@
+import type { VolumeRecord } from '../../kernel/volume-record.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
 import type { PlacementNode } from '../cluster/placement.js';
+import { noPlacementRules, type PlacementRules } from '../cluster/placement-rules.js';
+import { governing } from '../policy/policy-entry.js';
+import { rulesFor } from '../policy/policy-status.js';
 
 /** The cluster as placement sees it; what is promised comes from the volumes' records. */
 export function placementNodes(state: ClusterState): PlacementNode[] {
@@ -34,4 +38,13 @@ export function groupReplicas(state: ClusterState, group: string): Record<string
     for (const { nodeId } of volume.replicas) counts[nodeId] = (counts[nodeId] ?? 0) + 1;
   }
   return counts;
+}
+
+/** What the governing policy says of where the volume's replicas may lie. */
+export function placementRules(
+  state: ClusterState,
+  record: Pick<VolumeRecord, 'id' | 'spec' | 'readOnly'>,
+): PlacementRules {
+  const entry = governing(state.policies, record);
+  return entry === undefined ? noPlacementRules : rulesFor(state, entry, record);
 }

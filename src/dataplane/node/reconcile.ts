@@ -176,6 +176,6 @@ export class Reconciler {
   }
 }
 
-function isFirstAlive(state: ClusterState, selfId: string): boolean {
+export function isFirstAlive(state: ClusterState, selfId: string): boolean {
   return [...state.alive].sort()[0] === selfId;
 }

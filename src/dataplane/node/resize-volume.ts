@@ -5,6 +5,7 @@ import type { Volume } from '../../gen/px/v1/Volume.js';
 import type { CallContext } from '../../platform/grpc-server.js';
 import { atCoordinator } from './coordinator-node.js';
 import { lockWaitMs, type NodeContext } from './context.js';
+import { governGrowth } from './governed-volume.js';
 import { parseSize } from './volume-spec.js';
 import { viewVolume } from './volume-view.js';
 
@@ -13,9 +14,10 @@ export async function resizeVolume(
   call: CallContext,
   request: ResizeVolumeRequest__Output,
 ): Promise<Volume> {
-  const sizeBytes = parseSize(request.size_bytes);
+  const askedBytes = parseSize(request.size_bytes);
   const { record } = await context.volumes.require(request.id_or_name);
-  checkGrowth(record, sizeBytes);
+  checkGrowth(record, askedBytes);
+  const sizeBytes = await governGrowth(context, record, askedBytes);
   return atCoordinator(
     context,
     call,

@@ -8,6 +8,7 @@ import type { CallContext } from '../../platform/grpc-server.js';
 import { atCoordinator } from './coordinator-node.js';
 import { lockWaitMs, type NodeContext } from './context.js';
 import { copyVolume } from './copy-volume.js';
+import { cloneSpec, governRequest } from './governed-volume.js';
 import { parseSize } from './volume-spec.js';
 import { isInternal, viewVolume } from './volume-view.js';
 
@@ -17,7 +18,9 @@ export async function createSnapshot(
   request: CreateSnapshotRequest__Output,
 ): Promise<Volume> {
   const { record: source } = await context.volumes.require(request.volume_id_or_name);
-  const spec = { ...source.spec, sticky: false, labels: { ...request.labels } };
+  // Nothing governs a moment of a volume, and no snapshot is taken of it.
+  const ungoverned = { ...source.spec, storagePolicy: undefined, snapshotSchedule: undefined };
+  const spec = { ...ungoverned, sticky: false, labels: { ...request.labels } };
   return atCoordinator(
     context,
     call,
@@ -29,6 +32,7 @@ export async function createSnapshot(
         sizeBytes: source.sizeBytes,
         readOnly: true,
         spec,
+        origin: {},
         checkExisting: (found) => checkCopy(found, source, true),
       });
       return viewVolume(snapshot, await context.view.fresh());
@@ -48,18 +52,21 @@ export async function cloneVolume(
   if (sizeBytes < source.sizeBytes) {
     throw new PxError('out_of_range', `a clone can't be smaller than "${source.name}"`);
   }
-  const labels = { ...source.spec.labels, ...request.labels };
   return atCoordinator(
     context,
     call,
     source,
     async () => {
+      const wish = { name: request.name, limitBytes: Infinity, parentId: source.id };
+      const spec = await cloneSpec(context, source, request.labels);
+      const governed = await governRequest(context, wish, { sizeBytes, spec });
       const clone = await copyVolume(context, {
         sourceId: source.id,
         name: request.name,
-        sizeBytes,
+        sizeBytes: governed.sizeBytes,
         readOnly: false,
-        spec: { ...source.spec, sticky: false, labels },
+        spec: governed.spec,
+        origin: governed.origin,
         checkExisting: (found) => checkCopy(found, source, false),
       });
       return viewVolume(clone, await context.view.fresh());

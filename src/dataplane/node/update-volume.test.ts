@@ -20,7 +20,7 @@ function asked(labels: Record<string, string>): Parameters<typeof parseVolumeSpe
     max_read_bytes_per_second: '0',
     max_write_bytes_per_second: '0',
   };
-  const more = { ...limits, storage_policy: '' };
+  const more = { ...limits, storage_policy: '', snapshot_schedule: '' };
   return { ...lists, ...flags, ...numbers, ...words, ...more, sticky: false, labels };
 }
 

@@ -3,13 +3,22 @@ import type { VolumeRecord, VolumeSpecRecord } from '../../kernel/volume-record.
 import type { UpdateVolumeRequest__Output } from '../../gen/px/v1/UpdateVolumeRequest.js';
 import type { Volume } from '../../gen/px/v1/Volume.js';
 import type { CallContext } from '../../platform/grpc-server.js';
+import { parseLimits } from '../policy/io-limits.js';
+import { canonicalJson } from '../policy/policy-digest.js';
+import { askedPolicy, governing, type Policies } from '../policy/policy-entry.js';
+import { breachesOf, refusal } from '../policy/volume-rules.js';
 import type { NodeContext } from './context.js';
 import { getVolume } from './read-volumes.js';
+import { parsePriority, parseSnapshotSchedule } from './volume-spec.js';
 
-/** What a change of the record alone can change; neither replicas nor the engine know of it. */
-type VolumeChanges = Omit<UpdateVolumeRequest__Output, 'id_or_name' | '_sticky'>;
+type VolumeChanges = Pick<UpdateVolumeRequest__Output, 'set_labels' | 'remove_labels'> &
+  Partial<UpdateVolumeRequest__Output>;
 
-/** Any node can do it: a compare-and-set on the record is all the order that it needs. */
+/**
+ * Any node can do it: a compare-and-set on the record is all the order that it
+ * needs. The engine that has the volume attached learns of new limits from the
+ * record; replicas that must move for a new class or policy do so afterwards.
+ */
 export async function updateVolume(
   context: NodeContext,
   call: CallContext,
@@ -17,8 +26,9 @@ export async function updateVolume(
 ): Promise<Volume> {
   checkLabels(request);
   const { record } = await context.volumes.require(request.id_or_name);
+  const policies = await context.policies.all();
   const updated = await context.volumes.update(record.id, (current) => {
-    return withChanges(current, request);
+    return withChanges(current, request, policies);
   });
   return getVolume(context, call, updated.id);
 }
@@ -27,24 +37,62 @@ export async function updateVolume(
 export function withChanges(
   record: VolumeRecord,
   changes: VolumeChanges,
+  policies: Policies = new Map(),
 ): VolumeRecord | undefined {
   if (record.lifecycle !== 'ready') {
     throw new PxError('failed_precondition', `volume "${record.name}" is ${record.lifecycle}`);
   }
-  const { sticky, labels } = record.spec;
-  const kept = Object.entries(labels).filter(([name]) => !changes.remove_labels.includes(name));
-  const spec: VolumeSpecRecord = {
-    ...record.spec,
-    sticky: changes.sticky ?? sticky,
-    labels: { ...Object.fromEntries(kept), ...changes.set_labels },
-  };
-  const same = spec.sticky === sticky && sameLabels(spec.labels, labels);
-  return same ? undefined : { ...record, spec };
+  const changed = { ...record, spec: changedSpec(record.spec, changes) };
+  if (changes.storage_policy !== undefined) checkNewPolicy(changed, policies);
+  if (changes.io_priority !== undefined) checkPriority(changed, policies);
+  if (canonicalJson(changed.spec) === canonicalJson(record.spec)) return undefined;
+  const moves =
+    changed.spec.ioPriority !== record.spec.ioPriority ||
+    changed.spec.storagePolicy !== record.spec.storagePolicy;
+  return moves ? { ...changed, policyApplied: 'asked' } : changed;
 }
 
-function sameLabels(a: VolumeSpecRecord['labels'], b: VolumeSpecRecord['labels']): boolean {
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+function changedSpec(before: VolumeSpecRecord, changes: VolumeChanges): VolumeSpecRecord {
+  const { storagePolicy, limits, snapshotSchedule, ...spec } = before;
+  const policy = changes.storage_policy ?? storagePolicy ?? '';
+  const schedule =
+    changes.snapshot_schedule === undefined
+      ? (snapshotSchedule ?? '')
+      : parseSnapshotSchedule(changes.snapshot_schedule);
+  const newLimits = parseLimits(changes, limits);
+  const { labels } = before;
+  const kept = Object.entries(labels).filter(([name]) => !changes.remove_labels.includes(name));
+  return {
+    ...spec,
+    ioPriority:
+      changes.io_priority === undefined ? spec.ioPriority : parsePriority(changes.io_priority),
+    sticky: changes.sticky ?? spec.sticky,
+    labels: { ...Object.fromEntries(kept), ...changes.set_labels },
+    ...(policy === '' ? {} : { storagePolicy: policy }),
+    ...(newLimits === undefined ? {} : { limits: newLimits }),
+    ...(schedule === '' ? {} : { snapshotSchedule: schedule }),
+  };
+}
+
+/** What the policy can change of a living volume follows; what it can't must be right already. */
+function checkNewPolicy(record: VolumeRecord, policies: Policies): void {
+  const entry = askedPolicy(policies, record.spec.storagePolicy ?? '');
+  if (entry === undefined) return;
+  const { enforcement, volume } = entry.policy;
+  const broken = breachesOf(volume, record).find((breach) => {
+    const isSize = breach.rule === 'volume.sizeBytes';
+    return enforcement === 'Reject' || (isSize && breach.remedy === undefined);
+  });
+  if (broken !== undefined) throw refusal(entry, broken);
+}
+
+function checkPriority(record: VolumeRecord, policies: Policies): void {
+  const entry = governing(policies, record);
+  if (entry === undefined) return;
+  const broken = breachesOf(entry.policy.volume, record).find(
+    ({ rule }) => rule === 'volume.ioPriority',
+  );
+  if (broken !== undefined) throw refusal(entry, broken);
 }
 
 function checkLabels(request: UpdateVolumeRequest__Output): void {

@@ -1,6 +1,9 @@
 import { PxError } from '../../kernel/errors.js';
 import type { VolumeSpecRecord } from '../../kernel/volume-record.js';
+import { formatSchedule, parseSchedule } from '../../kernel/snapshot-schedule.js';
 import type { VolumeSpec__Output } from '../../gen/px/v1/VolumeSpec.js';
+import { parseLimits } from '../policy/io-limits.js';
+import { canonicalJson } from '../policy/policy-digest.js';
 
 /** Devices count in 4 KiB blocks (or 512 bytes, which divide them). */
 const sizeUnitBytes = 4096;
@@ -32,7 +35,7 @@ export function parseVolumeSpec(asked: VolumeSpec__Output | null): AskedVolume {
     sizeBytes: parseSize(asked.size_bytes),
     spec: {
       replicas: inRange('replicas', asked.replicas || 1, 1, maxReplicas),
-      ioPriority: oneOf('io_priority', asked.io_priority || 'low', ['high', 'medium', 'low']),
+      ioPriority: parsePriority(asked.io_priority || 'low'),
       fs: oneOf('fs', asked.fs || 'ext4', ['ext4', 'xfs', 'none']),
       blockSizeBytes: oneOf('block_size_bytes', asked.block_size_bytes || 4096, [512, 4096]),
       nodes: [...asked.nodes],
@@ -48,8 +51,31 @@ export function parseVolumeSpec(asked: VolumeSpec__Output | null): AskedVolume {
       ioProfile: oneOf('io_profile', asked.io_profile || 'auto', ioProfiles),
       aggregationLevel: parseAggregation(asked.aggregation_level || 1),
       labels: { ...asked.labels },
+      ...laterFields(asked),
     },
   };
+}
+
+/** Records of earlier versions have none of these: what is not asked for has no key. */
+function laterFields(
+  asked: VolumeSpec__Output,
+): Pick<VolumeSpecRecord, 'storagePolicy' | 'limits' | 'snapshotSchedule'> {
+  const limits = parseLimits(asked);
+  const schedule = parseSnapshotSchedule(asked.snapshot_schedule);
+  return {
+    ...(asked.storage_policy === '' ? {} : { storagePolicy: asked.storage_policy }),
+    ...(limits === undefined ? {} : { limits }),
+    ...(schedule === '' ? {} : { snapshotSchedule: schedule }),
+  };
+}
+
+export function parsePriority(text: string): VolumeSpecRecord['ioPriority'] {
+  return oneOf('io_priority', text, ['high', 'medium', 'low']);
+}
+
+/** In its canonical text; '' for none. */
+export function parseSnapshotSchedule(text: string): string {
+  return formatSchedule(parseSchedule('snapshot_schedule', text));
 }
 
 export function parseSize(text: string | number): number {
@@ -72,13 +98,7 @@ export function checkName(name: string): string {
 }
 
 export function sameSpec(a: VolumeSpecRecord, b: VolumeSpecRecord): boolean {
-  return canonical(a) === canonical(b);
-}
-
-function canonical(spec: VolumeSpecRecord): string {
-  const labels = Object.entries(spec.labels).sort(([x], [y]) => (x < y ? -1 : 1));
-  const entries = Object.entries({ ...spec, labels }).sort(([x], [y]) => (x < y ? -1 : 1));
-  return JSON.stringify(entries);
+  return canonicalJson(a) === canonicalJson(b);
 }
 
 function parseAggregation(level: number): number {

@@ -133,5 +133,11 @@ function viewSpec(spec: VolumeSpecRecord, sizeBytes: number): VolumeSpec {
     labels: { ...spec.labels },
     io_profile: spec.ioProfile,
     aggregation_level: spec.aggregationLevel,
+    storage_policy: spec.storagePolicy ?? '',
+    max_read_iops: spec.limits?.readIops ?? 0,
+    max_write_iops: spec.limits?.writeIops ?? 0,
+    max_read_bytes_per_second: spec.limits?.readBytesPerSecond ?? 0,
+    max_write_bytes_per_second: spec.limits?.writeBytesPerSecond ?? 0,
+    snapshot_schedule: spec.snapshotSchedule ?? '',
   };
 }

@@ -1,0 +1,76 @@
+import type { VolumeRecord } from '../../kernel/volume-record.js';
+import { digestOf } from '../policy/policy-digest.js';
+import { askedPolicy, governing, revisionOf } from '../policy/policy-entry.js';
+import { coercedLabel, enforce } from '../policy/volume-rules.js';
+import type { NodeContext } from './context.js';
+import type { AskedVolume } from './volume-spec.js';
+
+/** What a new record keeps of where it came from. */
+export type VolumeOrigin = Pick<VolumeRecord, 'requestDigest' | 'policyApplied'>;
+
+export interface GovernedVolume extends AskedVolume {
+  readonly origin: VolumeOrigin;
+}
+
+/** The same request, now or years later, has the same digest; what a policy makes of it does not count. */
+export function requestDigest({ sizeBytes, spec }: AskedVolume, parentId: string): string {
+  return digestOf({ sizeBytes, spec, parentId });
+}
+
+/**
+ * What the policies of now make of a request for a volume that is not there
+ * yet. One that is there is taken as it is: its policy may be gone meanwhile.
+ */
+export async function governRequest(
+  context: NodeContext,
+  request: { readonly name: string; readonly limitBytes: number; readonly parentId: string },
+  asked: AskedVolume,
+): Promise<GovernedVolume> {
+  const origin = { requestDigest: requestDigest(asked, request.parentId) };
+  const existing = await context.volumes.find(request.name);
+  if (existing?.record.name === request.name) return { ...asked, origin };
+  const entry = askedPolicy(await context.policies.all(), asked.spec.storagePolicy ?? '');
+  if (entry === undefined) return { ...asked, origin };
+  const volume = enforce(entry, asked, { limitBytes: request.limitBytes });
+  const label = volume.spec.labels[coercedLabel];
+  if (label !== undefined) {
+    context.logger.info('a storage policy changed what was asked for', {
+      volume: request.name,
+      changes: label,
+    });
+  }
+  return { ...volume, origin: { ...origin, policyApplied: revisionOf(entry) } };
+}
+
+/** The size that a growth leads to under the volume's policy; refuses what it forbids. */
+export async function governGrowth(
+  context: NodeContext,
+  record: VolumeRecord,
+  sizeBytes: number,
+): Promise<number> {
+  const entry = governing(await context.policies.all(), record);
+  if (entry === undefined) return sizeBytes;
+  const { sizeBytes: rule } = entry.policy.volume;
+  const sizeOnly = {
+    ...entry,
+    policy: { ...entry.policy, volume: rule ? { sizeBytes: rule } : {} },
+  };
+  return enforce(sizeOnly, { sizeBytes, spec: record.spec }, { limitBytes: Infinity }).sizeBytes;
+}
+
+/** A clone is a new volume: what its source's policy left on the source is not its own. */
+export async function cloneSpec(
+  context: NodeContext,
+  source: VolumeRecord,
+  labels: Readonly<Record<string, string>>,
+): Promise<VolumeRecord['spec']> {
+  const { storagePolicy, ...spec } = source.spec;
+  const inherited = Object.entries(spec.labels).filter(([name]) => name !== coercedLabel);
+  const named = storagePolicy !== undefined && (await context.policies.all()).has(storagePolicy);
+  return {
+    ...spec,
+    sticky: false,
+    labels: { ...Object.fromEntries(inherited), ...labels },
+    ...(named ? { storagePolicy } : {}),
+  };
+}
