@@ -27,7 +27,7 @@ RUN npm run -s gen \
 FROM packages AS production
 RUN npm prune --omit=dev --no-audit --no-fund \
   && find node_modules -type f -regextype posix-extended \
-  -regex '.*\.(d\.[mc]?ts|map|md|tsbuildinfo|c|cc|cpp|h|hh|S|asm|def|inc)' -delete \
+  -regex '.*\.(d\.[mc]?ts|test\.[mc]?js|map|md|tsbuildinfo|c|cc|cpp|h|hh|S|asm|def|inc)' -delete \
   && rm -rf node_modules/.bin node_modules/@types node_modules/bare-*/prebuilds \
   && find node_modules -type d -empty -delete \
   && node -e "require('koffi'); require('@node-rs/crc32'); import('@kubernetes/client-node')"

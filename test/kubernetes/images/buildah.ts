@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { findCommand, tryRun } from '../../../tools/lib/run.js';
 import type { BaseImage } from './base.js';
@@ -8,6 +8,8 @@ import { freshDir, type ImagePaths } from './paths.js';
 
 const buildTimeoutMs = 15 * 60_000;
 const callTimeoutMs = 120_000;
+/** About thirty builds of changed sources; a build from nothing takes a minute. */
+const maxCachedLayers = 400;
 
 export interface BuildOptions {
   readonly dockerfile: string;
@@ -36,7 +38,7 @@ export class Buildah {
     if ((await findCommand('buildah')) === undefined) {
       throw new Error('the program buildah is missing: apt-get install buildah');
     }
-    await mkdir(paths.storageDir, { recursive: true });
+    await dropOldLayers(paths.storageDir);
     const machineDir = await freshDir(path.join(paths.workDir, 'machine'));
     await writeMachineConfig(machineDir);
     const buildah = new Buildah(paths, machineDir);
@@ -103,6 +105,13 @@ export class Buildah {
     await mkdir(path.dirname(archive), { recursive: true });
     await rename(part, archive);
   }
+}
+
+/** Nothing tells which cached layers are still of use, so that all go at once. */
+async function dropOldLayers(storageDir: string): Promise<void> {
+  const layers = await readdir(path.join(storageDir, 'root/overlay')).catch(() => []);
+  if (layers.length > maxCachedLayers) await rm(storageDir, { recursive: true, force: true });
+  await mkdir(storageDir, { recursive: true });
 }
 
 /**
