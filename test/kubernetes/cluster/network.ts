@@ -65,6 +65,12 @@ export async function setLink(
   await ip(['-n', cluster.hubNamespace, 'link', 'set', node.veth, state]);
 }
 
+/** A namespace frees its devices some time after it is gone; the pair's name is wanted at once. */
+export async function removeNodeNetwork(cluster: ClusterLayout, node: NodeLayout): Promise<void> {
+  await tryRun('ip', ['-n', cluster.hubNamespace, 'link', 'del', node.veth], { timeoutMs: 10_000 });
+  await removeNamespace(node.namespace);
+}
+
 export async function removeNamespace(name: string): Promise<void> {
   await tryRun('ip', ['netns', 'del', name], { timeoutMs: 10_000 });
 }

@@ -38,6 +38,8 @@ function kubeletConfig(cluster: ClusterLayout, node: NodeLayout): object {
     imageGCLowThresholdPercent: 99,
     // The machine may lack CAP_SYS_RESOURCE.
     oomScoreAdj: 0,
+    // The default lies below /usr, which is the machine's.
+    volumePluginDir: '/var/lib/kubelet/volumeplugins',
     maxPods: 250,
     registerNode: true,
     logging: { verbosity: 2 },

@@ -7,7 +7,7 @@ import { GiveUp, waitFor } from '../../../tools/lib/wait.js';
 import { makeNodeCgroups, removeNodeCgroups } from './cgroups.js';
 import { attachDisks, detachInnerLoops, recordFuse } from './disks.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
-import { makeNodeNetwork, removeNamespace, setLink } from './network.js';
+import { makeNodeNetwork, removeNodeNetwork, setLink } from './network.js';
 import { writeNodeFiles } from './node-files.js';
 import { initScript } from './node-init.js';
 import { initPid, killAll, listProcesses, spawnDetached } from './processes.js';
@@ -84,7 +84,7 @@ export async function startNode(machine: NodeMachine): Promise<number> {
 async function clearDeadNode({ cluster, node }: NodeMachine): Promise<void> {
   await killAll(cluster, (p) => p.node === node.name || p.node === node.namespace);
   await detachInnerLoops(node);
-  await removeNamespace(node.namespace);
+  await removeNodeNetwork(cluster, node);
   await removeNodeCgroups(node);
 }
 
