@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto';
+import type { Manifest } from '../kubernetes-types.js';
+import { names, paths, podLabels } from '../names.js';
+import { ownedMeta, type Plan } from '../plan.js';
+import { hostMounts, hostPod, nodeNameEnv } from './px-node.js';
+
+export interface WipeOrder {
+  readonly node: string;
+  /** Also what is on the devices. */
+  readonly devices: boolean;
+  /** Also the cluster's records in an external key-value store: the last one only. */
+  readonly kvdbKeys: boolean;
+}
+
+/** Names of nodes may be longer than those of Jobs, whose pods carry them as a label. */
+export function wipeJobName(node: string): string {
+  const digest = createHash('sha256').update(node).digest('hex').slice(0, 8);
+  return `${names.wipe}-${node.replace(/[^a-z0-9-]/g, '-').slice(0, 40)}-${digest}`;
+}
+
+export const wipedNodeAnnotation = 'px.io/node';
+
+/** Ends what px left running on a node and removes its state there. */
+export function wipeJob(plan: Plan, order: WipeOrder): Manifest {
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: {
+      ...ownedMeta(plan, wipeJobName(order.node), 'wipe'),
+      annotations: { [wipedNodeAnnotation]: order.node },
+    },
+    spec: {
+      // It is asked again until it succeeds: half a removal is no state to stop in.
+      backoffLimit: 1_000,
+      template: {
+        metadata: { labels: podLabels('wipe') },
+        spec: {
+          ...hostPod(plan),
+          restartPolicy: 'OnFailure',
+          terminationGracePeriodSeconds: 30,
+          affinity: onNode(order.node),
+          // The node may be cordoned or tainted by now; its state must go all the same.
+          tolerations: [{ operator: 'Exists' }],
+          containers: [
+            {
+              name: names.wipe,
+              image: plan.images.px,
+              imagePullPolicy: plan.imagePullPolicy,
+              command: ['px-node', 'wipe'],
+              args: [
+                `--config-dir=${paths.configDir}`,
+                '--node-name=$(NODE_NAME)',
+                '--yes',
+                ...(order.devices ? ['--devices'] : []),
+                ...(order.kvdbKeys ? ['--kvdb-keys'] : []),
+              ],
+              env: [nodeNameEnv],
+              securityContext: { privileged: true, runAsUser: 0, runAsGroup: 0 },
+              volumeMounts: hostMounts(plan),
+              terminationMessagePolicy: 'FallbackToLogsOnError',
+            },
+          ],
+        },
+      },
+    },
+  };
+}
+
+function onNode(node: string) {
+  return {
+    nodeAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: {
+        nodeSelectorTerms: [
+          { matchFields: [{ key: 'metadata.name', operator: 'In', values: [node] }] },
+        ],
+      },
+    },
+  };
+}
