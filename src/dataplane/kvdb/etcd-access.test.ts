@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger } from '../../platform/logger.js';
@@ -152,6 +152,73 @@ describe('an internal etcd of three members', () => {
       for (const member of started) await member.stop();
       rmSync(directory, { recursive: true, force: true });
     }
+  });
+});
+
+describe('a member of the internal etcd that is replaced', () => {
+  it('leaves, its successor has the data, and its old data never comes back as a member', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'px-etcd-heal-'));
+    const [clientPort, peerPort] = [await freePort(), await freePort()];
+    const running = new Map<string, InternalEtcd>();
+    const start = async (host: string, members: readonly string[], exists: boolean) => {
+      const dataDir = join(directory, host);
+      const logger = silentLogger;
+      const ports = { clientPort, peerPort };
+      const options = { dataDir, clusterId: 'heal', host, members, exists, ...ports, logger };
+      running.set(host, await startInternalEtcd(options));
+    };
+    const kill = (host: string): void => {
+      running.get(host)?.release();
+      process.kill(running.get(host)?.pid() ?? 0, 'SIGKILL');
+    };
+    const stores: Kvdb[] = [];
+    const storeAt = (...hosts: string[]): Kvdb => {
+      const endpoints = hosts.map((host) => `http://${host}:${clientPort}`);
+      const store = createEtcdKvdb({ endpoints, callTimeoutMs: 1_000 });
+      stores.push(store);
+      return store;
+    };
+    try {
+      const first = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
+      await Promise.all(first.map((host) => start(host, first, false)));
+      const store = storeAt('127.0.0.1', '127.0.0.2');
+      await eventually(() => store.get('a'));
+      expect((await store.txn([], [{ type: 'put', key: 'a', value: '1' }])).outcome).toBe('ok');
+      kill('127.0.0.3');
+      const second = ['127.0.0.1', '127.0.0.2', '127.0.0.4'];
+      await start('127.0.0.4', second, true);
+      // The successor and one old member are a majority of the new three.
+      const healed = storeAt('127.0.0.4');
+      await eventually(() => healed.get('a'));
+      kill('127.0.0.1');
+      expect((await eventually(() => healed.get('a')))?.value).toBe('1');
+      await start('127.0.0.1', second, true);
+      // The one that was replaced is chosen again, for the one that died next.
+      kill('127.0.0.2');
+      const third = ['127.0.0.1', '127.0.0.4', '127.0.0.3'];
+      await start('127.0.0.3', third, true);
+      const back = storeAt('127.0.0.3');
+      expect((await eventually(() => back.get('a')))?.value).toBe('1');
+      const aside = readdirSync(join(directory, '127.0.0.3'));
+      expect(aside.some((name) => name.startsWith('etcd.no-member-'))).toBe(true);
+    } finally {
+      for (const store of stores) store.close();
+      for (const member of running.values()) await member.stop();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  it('founds no second store while the others are away', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'px-etcd-alone-'));
+    const [clientPort, peerPort] = [await freePort(), await freePort()];
+    const members = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
+    const options = { clusterId: 'alone', host: '127.0.0.3', members, clientPort, peerPort };
+    const alone = { ...options, dataDir: directory, exists: true, logger: silentLogger };
+    const waiting = await startInternalEtcd(alone);
+    expect(waiting.pid()).toBe(0);
+    expect(readdirSync(directory)).toEqual([]);
+    waiting.release();
+    rmSync(directory, { recursive: true, force: true });
   });
 });
 

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
 import type { Logger } from '../../platform/logger.js';
 import { delay } from '../../platform/monotonic.js';
+import { foundingState, joinExisting, type Peer, type StartState } from './kvdb-membership.js';
 
 export interface InternalEtcdOptions {
   /** The node's data directory; etcd's own is below it and tells our process from others. */
@@ -14,6 +15,8 @@ export interface InternalEtcdOptions {
   readonly host: string;
   /** Addresses of all members: one, or three. The same list on each of them. */
   readonly members: readonly string[];
+  /** The store was founded before: a member without data joins it, and never founds another. */
+  readonly exists?: boolean;
   readonly clientPort: number;
   readonly peerPort: number;
   readonly program?: string;
@@ -51,7 +54,11 @@ export async function startInternalEtcd(options: InternalEtcdOptions): Promise<I
     );
   }
   const supervisor = new Supervisor(options);
-  await supervisor.check();
+  await supervisor.check().catch((error: unknown) => {
+    // To join takes the other members; until then they serve us.
+    if (!(error instanceof PxError) || error.code !== 'kvdb_unavailable') throw error;
+    options.logger.warn('etcd is not started yet', { error });
+  });
   supervisor.begin();
   return {
     endpoints: memberEndpoints(options.members, options.clientPort),
@@ -100,7 +107,7 @@ class Supervisor {
       return;
     }
     if (lost) this.backoffMs = Math.min(this.backoffMs * 2, lastBackoffMs);
-    this.pid = this.spawn();
+    this.pid = this.spawn(await startStateOf(this.options, this.directory));
     this.options.logger.info(lost ? 'etcd had died; started again' : 'etcd started', {
       pid: this.pid,
     });
@@ -117,12 +124,13 @@ class Supervisor {
     this.pid = 0;
   }
 
-  private spawn(): number {
+  private spawn(start: StartState): number {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     const log = openSync(join(this.options.dataDir, 'etcd.log'), 'a');
     let child: ChildProcess;
     try {
-      child = spawn(this.options.program ?? 'etcd', etcdArguments(this.options, this.directory), {
+      const args = etcdArguments(this.options, this.directory, start);
+      child = spawn(this.options.program ?? 'etcd', args, {
         detached: true,
         cwd: '/',
         stdio: ['ignore', log, log],
@@ -162,24 +170,42 @@ function etcdDirectory(dataDir: string): string {
   return join(dataDir, 'etcd');
 }
 
-function etcdArguments(options: InternalEtcdOptions, directory: string): string[] {
-  const nameOf = (host: string) => `px-${host}`;
+function startStateOf(options: InternalEtcdOptions, directory: string): Promise<StartState> {
+  const members = options.members.map((host) => peerOf(options, host));
+  if (options.exists !== true) return Promise.resolve(foundingState(members));
+  const { logger } = options;
+  return joinExisting({ directory, self: peerOf(options, options.host), members, logger });
+}
+
+function peerOf(options: InternalEtcdOptions, host: string): Peer {
+  return {
+    name: `px-${host}`,
+    peerUrl: `http://${bracketed(host)}:${options.peerPort}`,
+    clientUrl: `http://${bracketed(host)}:${options.clientPort}`,
+  };
+}
+
+function etcdArguments(
+  options: InternalEtcdOptions,
+  directory: string,
+  start: StartState,
+): string[] {
+  const { name, peerUrl } = peerOf(options, options.host);
   const host = bracketed(options.host);
-  const peer = (member: string) => `http://${bracketed(member)}:${options.peerPort}`;
   const client = `http://${host}:${options.clientPort}`;
   // For etcdctl on the node. Members that share one machine's loopback can't all have it.
   const local = `http://127.0.0.1:${options.clientPort}`;
   const isLoopback = options.host.startsWith('127.');
   return [
-    `--name=${nameOf(options.host)}`,
+    `--name=${name}`,
     `--data-dir=${directory}`,
     `--listen-client-urls=${isLoopback ? client : `${client},${local}`}`,
     `--advertise-client-urls=${client}`,
-    `--listen-peer-urls=${peer(options.host)}`,
-    `--initial-advertise-peer-urls=${peer(options.host)}`,
-    `--initial-cluster=${options.members.map((m) => `${nameOf(m)}=${peer(m)}`).join(',')}`,
+    `--listen-peer-urls=${peerUrl}`,
+    `--initial-advertise-peer-urls=${peerUrl}`,
+    `--initial-cluster=${start.initialCluster}`,
     `--initial-cluster-token=px-${options.clusterId}`,
-    '--initial-cluster-state=new',
+    `--initial-cluster-state=${start.state}`,
     '--auto-compaction-mode=periodic',
     '--auto-compaction-retention=1h',
     // Our clients ping every 2 s; etcd's default calls less than 5 s an abuse.

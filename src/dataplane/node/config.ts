@@ -68,6 +68,11 @@ const schema = z
     kvdb: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
     /** Members of the internal kvdb: one address or three; the node's own alone when empty. */
     kvdbMembers: z.array(z.string().min(1)).default([]),
+    /**
+     * The internal kvdb was founded with other members: a member without data
+     * joins it, and takes out the members that are not in the list any more.
+     */
+    kvdbExists: z.boolean().default(false),
     kvdbUsername: z.string().optional(),
     kvdbPassword: z.string().optional(),
     /** Files, as a mounted Secret has them, instead of the two above. */

@@ -20,7 +20,12 @@ import { VolumeRepository } from '../cluster/volume-repository.js';
 import { createEngineClient, type EngineClient } from '../engine-client/engine-client.js';
 import type { EngineConfig } from '../engine/api.js';
 import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
-import { memberEndpoints, startInternalEtcd, type InternalEtcd } from '../kvdb/internal-etcd.js';
+import {
+  memberEndpoints,
+  startInternalEtcd,
+  stopEtcd,
+  type InternalEtcd,
+} from '../kvdb/internal-etcd.js';
 import { KvKeys, type Kvdb } from '../kvdb/port.js';
 import { PolicyRepository } from '../policy/policy-repository.js';
 import { openPools } from '../pool/open-pools.js';
@@ -176,12 +181,17 @@ export class Daemon {
     if (config.kvdb !== 'internal') return config.kvdb;
     const members = config.kvdbMembers.length === 0 ? [mgmtHost] : config.kvdbMembers;
     const ports = portsOf(config.startPort);
-    if (!members.includes(mgmtHost)) return memberEndpoints(members, ports.etcdClient);
+    if (!members.includes(mgmtHost)) {
+      // It was a member once: one that nobody asks any more must not go on.
+      await stopEtcd(config.dataDir);
+      return memberEndpoints(members, ports.etcdClient);
+    }
     this.etcd = await startInternalEtcd({
       dataDir: config.dataDir,
       clusterId: config.clusterid,
       host: mgmtHost,
       members,
+      exists: config.kvdbExists,
       clientPort: ports.etcdClient,
       peerPort: ports.etcdPeer,
       logger,
