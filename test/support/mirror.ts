@@ -1,11 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
-import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { nodeVariable, tagVariable } from '../../tools/devcluster/layout.js';
 import { GiveUp, waitFor } from '../../tools/lib/wait.js';
 
 const script = path.join(process.cwd(), 'dist/test/support/mirror-io/main.js');
 const blockBytes = 4096;
+
+/** Whose processes are found by a mark in their environment. */
+interface Tagged {
+  readonly layout: { readonly tag: string };
+}
 
 /**
  * What has been acknowledged on a part of a volume, kept outside of it: the
@@ -31,7 +35,7 @@ export class Mirror {
   }
 
   /** Starts to write on `device` as a process of `node`: it dies with the node. */
-  startWriter(cluster: DevCluster, node: string, device: string, seed: number): MirrorWriter {
+  startWriter(cluster: Tagged, node: string, device: string, seed: number): MirrorWriter {
     const base = this.lastStamp + this.doubtful.size + 1;
     const args = [this.firstBlock, this.blocks, base, seed].map(String);
     const child = spawn(process.execPath, [script, 'write', device, ...args], {

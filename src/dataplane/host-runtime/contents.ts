@@ -27,8 +27,8 @@ const packages = [
   ...['winston', 'zod'],
 ];
 const codeDirectories = ['dataplane', 'kernel', 'platform'];
-/** Nothing that runs: types, documents, and what debuggers read. */
-const leftOut = /\.(d\.[cm]?ts|[cm]?ts|map|md|markdown|test\.js)$/;
+/** What doesn't run: types, documents, what debuggers read, builds for another C library. */
+const leftOut = /(\.(d\.[cm]?ts|[cm]?ts|map|md|markdown|test\.js)|\/musl_\w+\/.*)$/;
 
 /** Every file of a runtime. Programs that need no library have none. */
 export async function runtimeContents(source: RuntimeSource): Promise<readonly RuntimeFile[]> {
@@ -87,8 +87,9 @@ function nativeChecksums(rootDir: string): RuntimeFile | undefined {
 
 function filesBelow(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !leftOut.test(entry.name))
-    .map((entry) => join(entry.parentPath, entry.name));
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => !leftOut.test(path));
 }
 
 interface Manifest {

@@ -1,0 +1,277 @@
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { connectNode, type NodeApi } from '../../src/platform/grpc-client.js';
+import { waitFor } from '../../tools/lib/wait.js';
+import { command, LoopDevices, mebibyte } from '../pool/loop-device.js';
+import { Mirror, type MirrorWriter } from '../support/mirror.js';
+import { describeInContainers } from '../support/needs.js';
+import { ContainerHost, namespaceOf, Pod, removeCgroups } from './container-host.js';
+
+/**
+ * px-node as the privileged container of a pod. The pod is killed, stopped,
+ * updated and started again under I/O: the block path must not notice, and the
+ * writes are checked against a mirror.
+ */
+jest.setTimeout(120_000);
+
+const repository = process.cwd();
+const nodeName = 'worker-1';
+const startPort = 24_000 + (process.pid % 500) * 20;
+const health = startPort + 10;
+
+describeInContainers('px-node in a pod', () => {
+  let directory: string;
+  let host: ContainerHost;
+  let disks: LoopDevices;
+  let pool: string;
+  let api: NodeApi;
+  let writer: MirrorWriter | undefined;
+  const pods: Pod[] = [];
+  const mirror = new Mirror(8 * mebibyte);
+  const inside = (...parts: string[]) => path.join(directory, ...parts);
+
+  beforeAll(async () => {
+    directory = mkdtempSync('/tmp/px-pod-');
+    for (const name of ['lib', 'run', 'etc', 'bundles']) mkdirSync(inside(name));
+    disks = new LoopDevices();
+    pool = disks.create(1024 * mebibyte);
+    host = await ContainerHost.start();
+    api = connectNode(inside('run/px-node.sock'), {
+      timeoutMs: 30_000,
+      protoDir: path.resolve('proto'),
+    });
+  });
+  afterAll(async () => {
+    await writer?.kill();
+    for (const pod of pods) await pod.kill();
+    api.close();
+    // What a failed test left attached lives on in the kernel.
+    for (const device of attachedBelow(inside('run'))) command('losetup', '--detach', device);
+    await host.end();
+    await removeCgroups('px-holder', `px-runtime-test-${process.pid}`);
+    disks.remove();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  function newPod(args: readonly string[], root = repository, changes: object = {}): Pod {
+    const main = path.join(root, 'dist/src/dataplane/node/main.js');
+    const pod = new Pod({
+      ...{ host, directory: inside('bundles'), name: `pod-${pods.length + 1}` },
+      hostPaths: ['lib', 'run', 'etc'].map((name) => inside(name)),
+      args: [process.execPath, main, ...args],
+      ...changes,
+    });
+    pods.push(pod);
+    return pod;
+  }
+
+  const configArgs = () => ['--config-dir', inside('etc'), '--node-name', nodeName];
+  const runArgs = () => [
+    ...configArgs(),
+    ...['--host-runtime-dir', inside('lib/runtime'), '--health-address', `127.0.0.1:${health}`],
+  ];
+
+  async function startPod(root?: string): Promise<Pod> {
+    const pod = newPod(runArgs(), root);
+    await pod.start();
+    return pod;
+  }
+
+  async function operational(pod: Pod): Promise<string> {
+    try {
+      return await waitFor('an operational node', 60_000, async () => {
+        const status = await api.GetStatus({}, { timeoutMs: 2_000 });
+        return status.state === 'operational' ? status.id : undefined;
+      });
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${pod.log().slice(-4_000)}\n${holderLog()}`, {
+        cause: error,
+      });
+    }
+  }
+
+  function holderLog(): string {
+    const file = inside('run/holder.log');
+    return existsSync(file) ? readFileSync(file, 'utf8').slice(-4_000) : 'no holder.log';
+  }
+
+  /** As the kubelet writes a ConfigMap's volume. */
+  function putConfig(text: string): void {
+    const version = `..${Date.now()}`;
+    mkdirSync(inside('etc', version));
+    writeFileSync(inside('etc', version, `${nodeName}.json`), text);
+    symlinkSync(version, inside('etc/..data_tmp'));
+    renameSync(inside('etc/..data_tmp'), inside('etc/..data'));
+    symlinkSync(`..data/${nodeName}.json`, inside(`etc/${nodeName}.json`));
+  }
+
+  async function probe(name: string): Promise<string> {
+    const answer = await fetch(`http://127.0.0.1:${health}/${name}`);
+    return `${answer.status} ${(await answer.text()).trim()}`;
+  }
+
+  const holderPid = () => host.processId('holder/main.js', inside('run'));
+  const enginePid = async () => {
+    const pid = await waitFor('an engine', 20_000, async () => {
+      const children = readFileSync(
+        `/proc/${await holderPid()}/task/${await holderPid()}/children`,
+      );
+      return Number(children.toString().trim().split(' ')[0]) || undefined;
+    });
+    return pid;
+  };
+
+  const configText = () =>
+    JSON.stringify({
+      clusterid: 'pods',
+      mgtiface: '127.0.0.1',
+      kvdb: 'internal',
+      storage: { devices: [pool] },
+      dataDir: inside('lib'),
+      runDir: inside('run'),
+      startPort,
+    });
+
+  let nodeId: string;
+  let device: string;
+
+  it('waits for its configuration, alive but not ready', async () => {
+    const pod = await startPod();
+    await waitFor('health', 20_000, async () => (await probe('healthz')) === '200 ok' || undefined);
+    expect(await probe('readyz')).toBe('503 px-node waits for its configuration');
+    await waitFor('the log line', 10_000, () =>
+      pod.log().includes(`waiting for ${nodeName}.json to appear in`) ? true : undefined,
+    );
+    putConfig(configText());
+    nodeId = await operational(pod);
+    expect(await probe('readyz')).toBe('200 ok');
+    const status = await api.GetStatus({});
+    expect(status.name).toBe(nodeName);
+    expect(status.config_hash).toBe(createHash('sha256').update(configText()).digest('hex'));
+    expect(readdirSync(inside('lib/runtime'))).toEqual([status.engine_version]);
+  });
+
+  it('starts holder and engine outside of everything that ends with the pod', async () => {
+    const overlay = deviceOf(`/proc/${pods[0]?.processes()[0]}/root`);
+    for (const pid of [await holderPid(), await enginePid()]) {
+      expect(pods[0]?.processes()).not.toContain(pid);
+      for (const line of readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n')) {
+        expect(line).toMatch(/:\/px-holder$/);
+      }
+      for (const name of ['mnt', 'ipc', 'uts', 'cgroup', 'net', 'pid']) {
+        expect(namespaceOf(pid, name)).toBe(namespaceOf(host.initPid, name));
+      }
+      expect(readlinkSync(`/proc/${pid}/cwd`)).toBe('/');
+      expect(deviceOf(`/proc/${pid}/exe`)).not.toBe(overlay);
+      // Mapped files are named with the device of their file system.
+      expect(readFileSync(`/proc/${pid}/maps`, 'utf8')).not.toContain(` ${hexDevice(overlay)} `);
+      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+        expect(deviceOf(`/proc/${pid}/fd/${fd}`)).not.toBe(overlay);
+      }
+      expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toContain('KUBERNETES');
+    }
+    // A session of its own: field 6 of /proc/PID/stat, see proc(5).
+    const session = readFileSync(`/proc/${await holderPid()}/stat`, 'utf8').split(' ')[5];
+    expect(session).not.toBe(sessionOf(pods[0]?.processes()[0] ?? 0));
+  });
+
+  it('keeps doing I/O while its pod is killed, and the next pod takes the block path over', async () => {
+    await api.CreateVolume({ name: 'v', spec: { size_bytes: 64 * mebibyte } });
+    device = (await api.AttachVolume({ id_or_name: 'v', frontend: 'fuse' })).device_path;
+    writer = mirror.startWriter({ layout: { tag: 'px-pod' } }, 'n', device, 1);
+    await writer.progress(200);
+    const before = [await holderPid(), await enginePid()];
+    await pods[0]?.kill();
+    await writer.progress(500);
+    const pod = await startPod();
+    expect(await operational(pod)).toBe(nodeId);
+    await writer.progress(200);
+    expect([await holderPid(), await enginePid()]).toEqual(before);
+  });
+
+  it('ends fast on SIGTERM, its etcd cleanly, and comes back', async () => {
+    const tookMs = await pods.at(-1)?.stop();
+    expect(tookMs).toBeLessThan(10_000);
+    expect(readFileSync(inside('lib/etcd.log'), 'utf8')).toContain(
+      'received signal; shutting down',
+    );
+    await writer?.progress(200);
+    const pod = await startPod();
+    expect(await operational(pod)).toBe(nodeId);
+    expect((await api.GetVolume({ id_or_name: 'v' })).state).toBe('attached');
+  });
+
+  it('a newer version replaces the engine under I/O, and the holder stays', async () => {
+    const root = newerVersion();
+    const [oldHolder, oldEngine] = [await holderPid(), await enginePid()];
+    const { engine_version: oldVersion } = await api.GetStatus({});
+    await pods.at(-1)?.stop();
+    const pod = await startPod(root);
+    expect(await operational(pod)).toBe(nodeId);
+    await writer?.progress(300);
+    expect(await holderPid()).toBe(oldHolder);
+    expect(await enginePid()).not.toBe(oldEngine);
+    const { engine_version: newVersion } = await api.GetStatus({});
+    expect(newVersion).not.toBe(oldVersion);
+    expect(readFileSync(`/proc/${await enginePid()}/cmdline`, 'utf8')).toContain(newVersion);
+    // The holder still runs from the old one.
+    expect(readdirSync(inside('lib/runtime')).sort()).toEqual([oldVersion, newVersion].sort());
+    await writer?.stop();
+    writer = undefined;
+    await mirror.verify(device);
+  });
+
+  /** The same programs with one other byte. */
+  function newerVersion(): string {
+    const root = inside('etc/newer');
+    mkdirSync(path.join(root, 'dist'), { recursive: true });
+    cpSync(path.join(repository, 'dist/src'), path.join(root, 'dist/src'), { recursive: true });
+    cpSync(path.join(repository, 'proto'), path.join(root, 'proto'), { recursive: true });
+    cpSync(path.join(repository, 'package.json'), path.join(root, 'package.json'));
+    symlinkSync(path.join(repository, 'node_modules'), path.join(root, 'node_modules'));
+    writeFileSync(path.join(root, 'dist/src/kernel/errors.js.LICENSE'), 'newer\n');
+    return root;
+  }
+});
+
+function attachedBelow(runDir: string): string[] {
+  const listed = command('losetup', '--list', '--noheadings', '--output', 'NAME,BACK-FILE');
+  return listed
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, file]) => file?.startsWith(`${runDir}/`))
+    .map(([name = '']) => name);
+}
+
+function deviceOf(file: string): bigint {
+  try {
+    return statSync(file, { bigint: true }).dev;
+  } catch {
+    // A descriptor that was closed in between.
+    return -1n;
+  }
+}
+
+/** `major:minor` as /proc/PID/maps writes it. */
+function hexDevice(device: bigint): string {
+  const [major, minor] = [(device >> 8n) & 0xfffn, (device & 0xffn) | ((device >> 12n) & 0xfff00n)];
+  return [major, minor].map((part) => part.toString(16).padStart(2, '0')).join(':');
+}
+
+function sessionOf(pid: number): string | undefined {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[5];
+}
