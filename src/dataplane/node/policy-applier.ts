@@ -123,6 +123,6 @@ export function planPolicyChanges(state: ClusterState, resting: ReadonlySet<stri
     placementNodes: () => (nodes ??= placementNodes(state)),
     resting,
     maxAtOnce,
-    isMoving: (record) => 'replicaChange' in record,
+    isMoving: (record) => 'replicaWish' in record,
   });
 }

@@ -61,6 +61,10 @@ export function planChanges(input: PlanInput): ChangePlan {
     }
     const direct = directlyChanged(record, entry);
     const step = replicaStep(input, { ...record, spec: direct }, entry);
+    if (step === 'later') {
+      waiting.add(record.id);
+      continue;
+    }
     if (step === undefined) {
       const applied = entry === undefined ? undefined : revisionOf(entry);
       records.push({ volumeId: record.id, spec: direct, applied });
@@ -110,7 +114,7 @@ function replicaStep(
   input: PlanInput,
   record: VolumeRecord,
   entry: PolicyEntry | undefined,
-): ReplicaStep | undefined {
+): ReplicaStep | 'later' | undefined {
   const rule = entry?.policy.volume.replication;
   const { replicas } = record.spec;
   const count = rule === undefined ? replicas : ruledNumber(rule, replicas);
@@ -121,7 +125,7 @@ function replicaStep(
   const away = record.replicas.some(({ nodeId }) => {
     return input.placementNodes().find(({ id }) => id === nodeId)?.alive !== true;
   });
-  return away ? undefined : moveStep(input, record, entry);
+  return away ? 'later' : moveStep(input, record, entry);
 }
 
 function moveStep(
