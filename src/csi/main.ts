@@ -7,6 +7,7 @@ import { connectNode } from '../platform/grpc-client.js';
 import { createLogger, parseLogLevel } from '../platform/logger.js';
 import { protoDirOf } from '../platform/proto.js';
 import { runCommand } from '../platform/run-command.js';
+import { inClusterClaims } from './claims/kubernetes-claims.js';
 import { startHealthServer } from './health-server.js';
 import { throughService } from './px-service.js';
 import { startRegistration, whenNodeAnswers } from './registration.js';
@@ -81,6 +82,7 @@ try {
     px,
     protoDir,
     run: runCommand,
+    claims: inClusterClaims(process.env),
     logger,
   });
   logger.info('serving', { mode: flags.mode, endpoint: flags.endpoint, px: flags.nodeEndpoint });

@@ -13,6 +13,7 @@ import {
 import type { Logger } from '../platform/logger.js';
 import { loadProto } from '../platform/proto.js';
 import type { RunCommand } from '../platform/run-command.js';
+import type { Claims } from './claims/claim-parameters.js';
 import { controllerHandlers } from './controller/controller.js';
 import { identityHandlers } from './identity.js';
 import { nodeHandlers } from './node/node.js';
@@ -31,6 +32,7 @@ export interface CsiServerOptions {
   readonly px: NodeApi;
   readonly protoDir: string;
   readonly run: RunCommand;
+  readonly claims?: Claims | undefined;
   readonly logger: Logger;
 }
 
@@ -48,7 +50,12 @@ export function startCsiServer(options: CsiServerOptions): Promise<RunningServer
     ),
   ];
   if (mode !== 'node') {
-    const handlers = controllerHandlers({ px, topology, locks: new VolumeLocks() });
+    const handlers = controllerHandlers({
+      px,
+      topology,
+      locks: new VolumeLocks(),
+      claims: options.claims,
+    });
     services.push(unaryService<ControllerDefinition>(Controller.service, handlers, logger));
   }
   if (mode !== 'controller') {

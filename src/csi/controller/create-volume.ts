@@ -5,6 +5,7 @@ import type { Volume__Output as PxVolume } from '../../gen/px/v1/Volume.js';
 import type { VolumeSpec } from '../../gen/px/v1/VolumeSpec.js';
 import { PxError } from '../../kernel/errors.js';
 import { readAccesses, type Access } from '../capability.js';
+import { withClaim } from '../claims/claim-parameters.js';
 import {
   parseStorageClass,
   type ClassParameters,
@@ -41,7 +42,7 @@ export async function createVolume(
 ): Promise<CreateVolumeResponse> {
   const name = required(request.name, 'name');
   const accesses = readAccesses(request.volume_capabilities);
-  const parameters = parseStorageClass(request.parameters);
+  const parameters = parseStorageClass(await withClaim(context.claims, request.parameters));
   if (Object.keys(request.mutable_parameters).length > 0) {
     throw new PxError('invalid_argument', 'mutable_parameters are not a capability of this driver');
   }

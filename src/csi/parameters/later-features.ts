@@ -45,6 +45,10 @@ const laterPrefixes: readonly (readonly [string, string])[] = [
   ['proxy_', 'proxy volumes'],
 ];
 
+export function isLaterFeature(key: string): boolean {
+  return Object.hasOwn(laterKeys, key) || laterPrefixes.some(([start]) => key.startsWith(start));
+}
+
 /** True when the key belongs here and asks for nothing; throws when it asks for something. */
 export function isLaterFeatureOff(key: string, value: string): boolean {
   const known = Object.hasOwn(laterKeys, key) ? laterKeys[key] : undefined;

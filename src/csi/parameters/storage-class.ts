@@ -1,6 +1,6 @@
 import { PxError } from '../../kernel/errors.js';
 import { parseFormatOptions } from './format-options.js';
-import { isLaterFeatureOff } from './later-features.js';
+import { isLaterFeature, isLaterFeatureOff } from './later-features.js';
 import { parseMountOptions } from './mount-options.js';
 import {
   badValue,
@@ -137,6 +137,11 @@ export function parseStorageClass(parameters: Readonly<Record<string, string>>):
     else if (!isLaterFeatureOff(key, value)) parsed.labels[metadataLabels[key] ?? key] = value;
   }
   return parsed;
+}
+
+/** Whether a key means something here, be it for a feature that is still to come. */
+export function isParameterKey(key: string): boolean {
+  return Object.hasOwn(parsers, key) || isLaterFeature(key);
 }
 
 function parsePriority(key: string, value: string, into: ClassParameters): void {
