@@ -113,7 +113,8 @@ export function packageDirectories(rootDir: string, names: readonly string[]): s
     const options = manifest.optionalDependencies ?? {};
     for (const next of Object.keys(options)) visit(next, directory, true);
     for (const next of Object.keys(manifest.dependencies ?? {})) {
-      visit(next, directory, next in options);
+      // Types are for compilers: protobufjs lists some, and the image goes without.
+      visit(next, directory, next in options || next.startsWith('@types/'));
     }
   };
   for (const name of names) visit(name, rootDir, false);

@@ -25,7 +25,6 @@ const defaultTerms: readonly NodeSelectorTerm[] = [
       { key: 'kubernetes.io/os', operator: 'In', values: ['linux'] },
       { key: 'px/enabled', operator: 'NotIn', values: ['false'] },
       { key: 'node-role.kubernetes.io/control-plane', operator: 'DoesNotExist' },
-      { key: 'node-role.kubernetes.io/master', operator: 'DoesNotExist' },
     ],
   },
 ];
