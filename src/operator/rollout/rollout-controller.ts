@@ -1,0 +1,280 @@
+import { createHash } from 'node:crypto';
+import { resources } from '../../crds/resources.js';
+import { parseStorageClusterSpec, type StorageCluster } from '../../crds/storage-cluster.js';
+import type { NodeStatus__Output } from '../../gen/px/v1/NodeStatus.js';
+import { toPxError } from '../../kernel/errors.js';
+import { activeCluster } from '../active-cluster.js';
+import { conditionBoard } from '../condition-board.js';
+import type { KubeNode } from '../failover/fenced-node.js';
+import { clusterAnnotations, nodeLabels } from '../names.js';
+import type {
+  Controller,
+  KubeCache,
+  KubeObject,
+  OperatorContext,
+  ReconcileResult,
+  SetUpController,
+} from '../ports.js';
+import { pxView } from '../px-view.js';
+import { annotationKeys, labelKeys, names } from '../storage-cluster/names.js';
+import {
+  currentRevision,
+  observePod,
+  type ControllerRevision,
+  type DaemonPod,
+  type DaemonSet,
+} from './observe-pods.js';
+import {
+  planRollout,
+  type Candidate,
+  type RolloutInput,
+  type RolloutNode,
+} from './plan-rollout.js';
+import { replicasByNode, type NodeReplicas } from './replica-sync.js';
+
+const key = 'cluster';
+
+/** While nodes are replaced, px is asked this often how they are. */
+const busyMs = 5_000;
+/** While nothing is to be done only a node's own change matters, and pods tell theirs. */
+const idleMaxAgeMs = 60_000;
+const busyMaxAgeMs = 2_000;
+const checkTimeoutMs = 10_000;
+
+interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+interface Caches {
+  readonly clusters: KubeCache<StorageCluster>;
+  readonly nodes: KubeCache<KubeNode>;
+  readonly pods: KubeCache<DaemonPod>;
+  readonly daemonSets: KubeCache<DaemonSet>;
+  readonly revisions: KubeCache<ControllerRevision>;
+  readonly configs: KubeCache<ConfigMap>;
+}
+
+/**
+ * Replaces px-node pods that are outdated, one node after the other. The
+ * DaemonSet is OnDelete: its controller makes the new pod when the old one goes.
+ */
+export const setUpRollout: SetUpController = (context, enqueue) => {
+  const { namespace } = context;
+  const inNamespace = { namespace };
+  const caches: Caches = {
+    clusters: context.cache(resources.storageCluster),
+    nodes: context.cache(resources.node),
+    pods: context.cache(resources.pod, {
+      namespace,
+      labelSelector: `${labelKeys.name}=px,${labelKeys.component}=node`,
+    }),
+    daemonSets: context.cache(resources.daemonSet, inNamespace),
+    revisions: context.cache(resources.controllerRevision, inNamespace),
+    configs: context.cache(resources.configMap, inNamespace),
+  };
+  const wake = (): void => enqueue(key);
+  caches.clusters.onChange(wake);
+  caches.pods.onChange(wake);
+  caches.revisions.onChange(wake);
+  caches.daemonSets.onChange(({ metadata }) => {
+    if (metadata.name === names.node) wake();
+  });
+  caches.configs.onChange(({ metadata }) => {
+    if (metadata.name === names.config) wake();
+  });
+  pxView(context).onNodesChange(wake);
+  return new RolloutController(context, caches);
+};
+
+class RolloutController implements Controller {
+  readonly name = 'rollout';
+  readonly #context: OperatorContext;
+  readonly #caches: Caches;
+  /** The last warning, so that it is an Event once. */
+  #said = '';
+
+  constructor(context: OperatorContext, caches: Caches) {
+    this.#context = context;
+    this.#caches = caches;
+  }
+
+  async reconcile(): Promise<ReconcileResult> {
+    const cluster = activeCluster(this.#caches.clusters);
+    if (cluster === undefined || cluster.metadata.deletionTimestamp !== undefined) return undefined;
+    const daemonSet = this.#caches.daemonSets.get({
+      namespace: this.#context.namespace,
+      name: names.node,
+    });
+    if (daemonSet === undefined) return undefined;
+    // A first look by what is known anyway: mostly there is nothing to do.
+    const glance = planRollout(await this.#observe(cluster, daemonSet, undefined));
+    if (glance.reason === 'UpToDate') {
+      this.#report(cluster, glance.reason, glance.message);
+      return undefined;
+    }
+    const volumes = replicasByNode(await this.#volumes());
+    const plan = planRollout(await this.#observe(cluster, daemonSet, volumes));
+    const refusals = await this.#replaceOne(cluster, plan.candidates);
+    const waits = refusals !== undefined && refusals.length > 0;
+    const message = waits ? `${plan.message}; ${refusals.join('; ')}` : plan.message;
+    this.#report(cluster, waits ? 'Waiting' : plan.reason, message);
+    return plan.reason === 'UpToDate' ? undefined : { requeueAfterMs: busyMs };
+  }
+
+  async #volumes() {
+    try {
+      return await pxView(this.#context).volumes(busyMaxAgeMs);
+    } catch (thrown) {
+      // Without px only pods that are down anyway are replaced, whoever's replicas these were.
+      this.#context.logger.debug('px does not list its volumes', {
+        error: toPxError(thrown).message,
+      });
+      return [];
+    }
+  }
+
+  async #observe(
+    cluster: StorageCluster,
+    daemonSet: DaemonSet,
+    replicas: ReadonlyMap<string, NodeReplicas> | undefined,
+  ): Promise<RolloutInput> {
+    const { type, rollingUpdate } = parseStorageClusterSpec(cluster.spec).updateStrategy;
+    const px = await pxView(this.#context)
+      .nodes(replicas === undefined ? idleMaxAgeMs : busyMaxAgeMs)
+      .catch(() => []);
+    return {
+      nodes: this.#nodes(px, replicas ?? new Map<string, NodeReplicas>()),
+      revision: currentRevision(daemonSet, this.#caches.revisions.all()),
+      strategy: type,
+      maxUnavailable: rollingUpdate.maxUnavailable,
+      minReadyMs: rollingUpdate.minReadySeconds * 1_000,
+      pausedBy: pausedBy(cluster),
+    };
+  }
+
+  #nodes(
+    px: readonly NodeStatus__Output[],
+    replicas: ReadonlyMap<string, NodeReplicas>,
+  ): readonly RolloutNode[] {
+    const { namespace } = this.#context;
+    const configs = this.#caches.configs.get({ namespace, name: names.config })?.data ?? {};
+    const pods = new Map<string, DaemonPod>();
+    for (const pod of this.#caches.pods.all()) {
+      const name = pod.spec?.nodeName;
+      // While the old one is ending there may be a new one, too: the old one counts.
+      if (name === undefined || pods.get(name)?.metadata.deletionTimestamp !== undefined) continue;
+      pods.set(name, pod);
+    }
+    const wanted = this.#caches.nodes
+      .all()
+      .filter(({ metadata }) => metadata.labels?.[nodeLabels.decommissioned] === undefined)
+      .map(({ metadata }) => metadata.name)
+      .filter((name) => configs[`${name}.json`] !== undefined);
+    const nameOf = new Map(px.map(({ id, name }) => [id, name]));
+    return [...new Set([...wanted, ...pods.keys()])].sort().map((name): RolloutNode => {
+      const status = px.find((one) => one.name === name);
+      const node = this.#caches.nodes.get({ name });
+      const pod = pods.get(name);
+      const config = configs[`${name}.json`];
+      const here = status === undefined ? undefined : replicas.get(status.id);
+      return {
+        name,
+        kubeletReady: node?.status?.conditions?.some(isReadyCondition) ?? false,
+        pod: pod === undefined ? undefined : observePod(pod, this.#context.clock.nowMs()),
+        px: status === undefined ? undefined : observePx(status),
+        wantedConfigHash: config === undefined ? undefined : sha256(config),
+        behind: here?.behind ?? [],
+        neighbours: [...(here?.neighbours ?? [])].flatMap((id) => nameOf.get(id) ?? []),
+      };
+    });
+  }
+
+  /**
+   * At most one a pass: the next pass sees what this one has done. Answers why
+   * nobody may go, [] when one went, and undefined when nobody was to.
+   */
+  async #replaceOne(
+    cluster: StorageCluster,
+    candidates: readonly Candidate[],
+  ): Promise<readonly string[] | undefined> {
+    if (candidates.length === 0) return undefined;
+    const refusals: string[] = [];
+    for (const candidate of candidates) {
+      const refusal = await this.#refusal(candidate);
+      if (refusal === undefined) {
+        await this.#replace(cluster, candidate);
+        return [];
+      }
+      refusals.push(`${candidate.node}: ${refusal}`);
+    }
+    return refusals;
+  }
+
+  async #refusal({ pxId }: Candidate): Promise<string | undefined> {
+    if (pxId === undefined) return undefined;
+    try {
+      const px = await this.#context.px.any();
+      const answer = await px.CheckNodeStop({ node_id: pxId }, { timeoutMs: checkTimeoutMs });
+      return answer.safe ? undefined : answer.reasons.join(' ');
+    } catch (thrown) {
+      return `px can't say whether it may stop: ${toPxError(thrown).message}`;
+    }
+  }
+
+  async #replace(cluster: StorageCluster, { node, pod }: Candidate): Promise<void> {
+    const { kube, events, logger, namespace } = this.#context;
+    logger.info('replaces an outdated px-node', { node, pod: pod.name });
+    // Not by eviction: the disruption budget is for others, and would refuse the
+    // very pod that is not ready and needs its successor most.
+    await kube.delete(resources.pod, { namespace, name: pod.name }, { uid: pod.uid });
+    events.note(cluster, {
+      type: 'Normal',
+      reason: 'NodeUpdating',
+      message: `px-node on ${node} is outdated and is replaced.`,
+    });
+  }
+
+  #report(cluster: StorageCluster, reason: string, message: string): void {
+    conditionBoard(this.#context).report({
+      source: 'Rollout',
+      type: 'NodesUpToDate',
+      status: reason === 'UpToDate' ? 'True' : 'False',
+      reason,
+      message,
+    });
+    const news = reason === 'Failing' ? message : '';
+    if (news === this.#said) return;
+    this.#said = news;
+    if (news === '') return;
+    this.#context.events.note(cluster, { type: 'Warning', reason: 'UpdateFailing', message });
+    this.#context.logger.warn('the roll-out of px-node has stopped', { reason: message });
+  }
+}
+
+function pausedBy({ metadata }: StorageCluster): string | undefined {
+  const annotations = metadata.annotations ?? {};
+  if (annotations[clusterAnnotations.pauseRollout] === 'true') {
+    return `the annotation ${clusterAnnotations.pauseRollout}`;
+  }
+  return annotations[annotationKeys.reconcile] === 'false'
+    ? `the annotation ${annotationKeys.reconcile}`
+    : undefined;
+}
+
+function isReadyCondition({ type, status }: { type: string; status: string }): boolean {
+  return type === 'Ready' && status === 'True';
+}
+
+function observePx(node: NodeStatus__Output): RolloutNode['px'] {
+  return {
+    id: node.id,
+    state: node.state,
+    stateReason: node.state_reason,
+    configHash: node.config_hash,
+    kvdbMember: node.kvdb_member,
+  };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,271 @@
+import { resources } from '../../crds/resources.js';
+import {
+  isKvdbInternal,
+  parseStorageClusterSpec,
+  type StorageCluster,
+} from '../../crds/storage-cluster.js';
+import type { StorageNode } from '../../crds/storage-node.js';
+import type { NodeStatus__Output } from '../../gen/px/v1/NodeStatus.js';
+import { toPxError } from '../../kernel/errors.js';
+import { activeCluster } from '../active-cluster.js';
+import { drainNode, noteProgress } from '../drain/drain-node.js';
+import type { DrainInput, NodeProgress } from '../drain/plan-drain.js';
+import { taintOwner, type KubeNode } from '../failover/fenced-node.js';
+import { nodeLabels } from '../names.js';
+import type {
+  Controller,
+  Enqueue,
+  KubeCache,
+  KubeObject,
+  OperatorContext,
+  ReconcileResult,
+  SetUpController,
+} from '../ports.js';
+import { pxView } from '../px-view.js';
+import { observePod, type DaemonPod } from '../rollout/observe-pods.js';
+import { labelKeys, names } from '../storage-cluster/names.js';
+import type { NodeObservation } from './phase.js';
+import { desiredStorageNode, differs } from './storage-node-object.js';
+
+const key = 'cluster';
+
+/** Used bytes and drives change without an event; nobody needs them sooner. */
+const relaxedMs = 20_000;
+/** While replicas move, a node joins, or px does not answer. */
+const busyMs = 5_000;
+const pxMaxAgeMs = 2_000;
+
+interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+interface Caches {
+  readonly clusters: KubeCache<StorageCluster>;
+  readonly storageNodes: KubeCache<StorageNode>;
+  readonly nodes: KubeCache<KubeNode>;
+  readonly pods: KubeCache<DaemonPod>;
+  readonly configs: KubeCache<ConfigMap>;
+}
+
+/** Keeps one StorageNode for each node of the cluster, and does what its annotations ask for. */
+export const setUpStorageNodes: SetUpController = (context, enqueue) => {
+  const { namespace } = context;
+  const caches: Caches = {
+    clusters: context.cache(resources.storageCluster),
+    storageNodes: context.cache(resources.storageNode),
+    nodes: context.cache(resources.node),
+    pods: context.cache(resources.pod, {
+      namespace,
+      labelSelector: `${labelKeys.name}=px,${labelKeys.component}=node`,
+    }),
+    configs: context.cache(resources.configMap, { namespace }),
+  };
+  const wake = (): void => enqueue(key);
+  caches.clusters.onChange(wake);
+  caches.storageNodes.onChange(wake);
+  caches.pods.onChange(wake);
+  caches.configs.onChange(({ metadata }) => {
+    if (metadata.name === names.config) wake();
+  });
+  watchNodes(caches.nodes, enqueue);
+  pxView(context).onNodesChange(wake);
+  return new StorageNodeController(context, caches);
+};
+
+/** A kubelet writes its Node's status all the time; only what is shown here wakes. */
+function watchNodes(nodes: KubeCache<KubeNode>, enqueue: Enqueue): void {
+  const seen = new Map<string, string>();
+  nodes.onChange((node, change) => {
+    const print = change === 'gone' ? 'gone' : JSON.stringify(observeNode(node));
+    if (seen.get(node.metadata.name) === print) return;
+    seen.set(node.metadata.name, print);
+    enqueue(key);
+  });
+}
+
+function observeNode(node: KubeNode): NonNullable<NodeObservation['kubernetes']> {
+  return {
+    ready:
+      node.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ??
+      false,
+    decommissioned: node.metadata.labels?.[nodeLabels.decommissioned] !== undefined,
+    outOfService: taintOwner(node) !== 'none',
+  };
+}
+
+/** `undefined`: px did not answer. */
+type PxNodes = readonly NodeStatus__Output[] | undefined;
+
+class StorageNodeController implements Controller {
+  readonly name = 'storage-node';
+  readonly #context: OperatorContext;
+  readonly #caches: Caches;
+
+  constructor(context: OperatorContext, caches: Caches) {
+    this.#context = context;
+    this.#caches = caches;
+  }
+
+  async reconcile(): Promise<ReconcileResult> {
+    const cluster = activeCluster(this.#caches.clusters);
+    if (cluster === undefined || cluster.metadata.deletionTimestamp !== undefined) return undefined;
+    const px = await this.#pxNodes();
+    const internalKvdb = isKvdbInternal(parseStorageClusterSpec(cluster.spec));
+    let calm = px !== undefined;
+    for (const name of this.#members(px)) {
+      try {
+        calm = (await this.#reconcileNode(cluster, internalKvdb, name, px)) && calm;
+      } catch (thrown) {
+        calm = false;
+        const { code, message } = toPxError(thrown);
+        this.#context.logger.warn('a StorageNode is not up to date', { node: name, code, message });
+      }
+    }
+    if (px !== undefined) await this.#removeGone(px);
+    return { requeueAfterMs: calm ? relaxedMs : busyMs };
+  }
+
+  async #pxNodes(): Promise<PxNodes> {
+    try {
+      return await pxView(this.#context).nodes(pxMaxAgeMs);
+    } catch (thrown) {
+      this.#context.logger.debug('px does not list its nodes', {
+        error: toPxError(thrown).message,
+      });
+      return undefined;
+    }
+  }
+
+  /** Nodes that run px, should run it, or have something on record in px. */
+  #members(px: PxNodes): readonly string[] {
+    const { namespace } = this.#context;
+    const { nodes, pods, configs, storageNodes } = this.#caches;
+    const wanted = configs.get({ namespace, name: names.config })?.data ?? {};
+    const isWanted = ({ metadata }: KubeNode): boolean =>
+      wanted[`${metadata.name}.json`] !== undefined &&
+      metadata.labels?.[nodeLabels.decommissioned] === undefined;
+    const known = px?.map(({ name }) => name);
+    return [
+      ...new Set([
+        ...nodes
+          .all()
+          .filter(isWanted)
+          .map(({ metadata }) => metadata.name),
+        ...pods.all().flatMap(({ spec }) => spec?.nodeName ?? []),
+        // While px is silent nothing says that a node is gone.
+        ...(known ?? storageNodes.all().map(({ metadata }) => metadata.name)),
+      ]),
+    ].sort();
+  }
+
+  /** False when it is worth another look soon. */
+  async #reconcileNode(
+    cluster: StorageCluster,
+    internalKvdb: boolean,
+    name: string,
+    px: PxNodes,
+  ): Promise<boolean> {
+    const { kube, clock, namespace } = this.#context;
+    const before = this.#caches.storageNodes.get({ namespace, name });
+    const status = px?.find((one) => one.name === name);
+    const observation = this.#observe(name, status, px === undefined);
+    const outcome = await this.#drain(name, before, status);
+    const wanted = desiredStorageNode({
+      cluster,
+      observation,
+      px: status,
+      internalKvdb,
+      progress: outcome.progress,
+      before,
+      timestamp: clock.timestamp(),
+    });
+    if (differs(before, wanted)) {
+      const { status: wantedStatus, ...object } = wanted;
+      const applied = await kube.apply(resources.storageNode, object);
+      await kube.applyStatus(resources.storageNode, wanted);
+      noteProgress(this.#context, before ?? applied, outcome.progress);
+      this.#notePhase(before, applied, wantedStatus);
+    }
+    return !outcome.busy && wanted.status?.phase !== 'Updating';
+  }
+
+  #observe(name: string, px: NodeStatus__Output | undefined, silent: boolean): NodeObservation {
+    const node = this.#caches.nodes.get({ name });
+    const pod = this.#podOn(name);
+    return {
+      name,
+      kubernetes: node === undefined ? undefined : observeNode(node),
+      pod: pod === undefined ? undefined : observePod(pod, this.#context.clock.nowMs()),
+      px: silent ? 'silent' : px === undefined ? 'unknown' : observePx(px),
+    };
+  }
+
+  #podOn(name: string): DaemonPod | undefined {
+    return this.#caches.pods.all().find(({ spec }) => spec?.nodeName === name);
+  }
+
+  async #drain(
+    name: string,
+    before: StorageNode | undefined,
+    px: NodeStatus__Output | undefined,
+  ): Promise<{ readonly progress: NodeProgress; readonly busy: boolean }> {
+    const node = this.#caches.nodes.get({ name });
+    const input: DrainInput = {
+      annotations: before?.metadata.annotations ?? {},
+      before: before?.status,
+      px:
+        px === undefined
+          ? undefined
+          : {
+              id: px.id,
+              state: px.state,
+              maintenance: px.maintenance || px.state === 'maintenance',
+              decommission: px.decommission,
+              replicas: px.pools.reduce((count, pool) => count + pool.replica_count, 0),
+            },
+      labelled:
+        node === undefined
+          ? undefined
+          : node.metadata.labels?.[nodeLabels.decommissioned] !== undefined,
+      podThere: this.#podOn(name) !== undefined,
+    };
+    return drainNode(this.#context, name, input);
+  }
+
+  /** What a person would want to know of a node, once a change. */
+  #notePhase(before: StorageNode | undefined, node: StorageNode, now: StorageNode['status']): void {
+    const from = before?.status?.phase;
+    const to = now?.phase;
+    if (from === to || from === undefined || to === undefined) return;
+    const bad = ['Offline', 'Failed', 'Degraded', 'NotInQuorum'].includes(to);
+    this.#context.events.note(node, {
+      type: bad ? 'Warning' : 'Normal',
+      reason: `Node${to}`,
+      message: `The node was ${from} and is ${to}${now?.reason === undefined ? '' : `: ${now.reason}`}.`,
+    });
+  }
+
+  /** Of nodes that px has forgotten, and that are not to run it. */
+  async #removeGone(px: readonly NodeStatus__Output[]): Promise<void> {
+    const { kube, logger, namespace } = this.#context;
+    const members = new Set(this.#members(px));
+    for (const { metadata } of this.#caches.storageNodes.all()) {
+      if (metadata.namespace !== namespace || members.has(metadata.name)) continue;
+      logger.info('a node is no part of the cluster any more', { node: metadata.name });
+      await kube.delete(
+        resources.storageNode,
+        { namespace, name: metadata.name },
+        metadata.uid === undefined ? {} : { uid: metadata.uid },
+      );
+    }
+  }
+}
+
+function observePx(px: NodeStatus__Output): Exclude<NodeObservation['px'], string> {
+  return {
+    state: px.state,
+    stateReason: px.state_reason,
+    maintenance: px.maintenance,
+    decommission: px.decommission,
+  };
+}
