@@ -9,6 +9,7 @@ import { required, requireVolume } from '../px-volumes.js';
 import { asksReadOnly } from '../volume-context.js';
 import { requireAttachedDevice } from './attached-device.js';
 import { absolutePath, type NodeContext } from './context.js';
+import { asksEphemeral, publishEphemeral, unpublishEphemeral } from './ephemeral.js';
 import { mountsOf, removeMount } from './published-mounts.js';
 
 export function publishHandlers(context: NodeContext) {
@@ -35,6 +36,7 @@ async function publishVolume(
   context: NodeContext,
   request: NodePublishVolumeRequest__Output,
 ): Promise<Record<string, never>> {
+  if (asksEphemeral(request)) return publishEphemeral(context, request);
   const id = required(request.volume_id, 'volume_id');
   const target = absolutePath(request.target_path, 'target_path');
   const access = readAccess(request.volume_capability);
@@ -117,7 +119,13 @@ async function refuseSecondTarget(context: NodeContext, wish: PublishWish): Prom
   );
 }
 
-/** Needs neither px-node nor the volume's record: a pod must be able to end without them. */
+/** The kubelet names a pod's own volumes itself, and only them so. */
+const ephemeralId = /^csi-[0-9a-f]{64}$/;
+
+/**
+ * Needs neither px-node nor the volume's record, as a pod must be able to end
+ * without them; only a volume that ends with its pod does.
+ */
 async function unpublishVolume(
   context: NodeContext,
   request: NodeUnpublishVolumeRequest__Output,
@@ -125,6 +133,7 @@ async function unpublishVolume(
   const id = required(request.volume_id, 'volume_id');
   const target = absolutePath(request.target_path, 'target_path');
   return context.locks.run(id, 'NodeUnpublishVolume', async () => {
+    if (ephemeralId.test(id) && (await unpublishEphemeral(context, id, target))) return {};
     await removeMount(context, target);
     await context.mounter.removeTarget(target);
     return {};

@@ -3,26 +3,34 @@ import type { NodeGetVolumeHealthRequest__Output } from '../../gen/csi/v1/NodeGe
 import type { NodeGetVolumeStatsRequest__Output } from '../../gen/csi/v1/NodeGetVolumeStatsRequest.js';
 import type { NodeGetVolumeStatsResponse } from '../../gen/csi/v1/NodeGetVolumeStatsResponse.js';
 import type { VolumeCondition } from '../../gen/csi/v1/VolumeCondition.js';
+import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import type { VolumeUsage } from '../../gen/csi/v1/VolumeUsage.js';
 import { PxError } from '../../kernel/errors.js';
 import { deviceNumberOf, readBlockDevice } from '../../platform/block/block-device.js';
 import { hasStopped, type MountEntry } from '../../platform/block/mountinfo.js';
-import { required, requireVolume } from '../px-volumes.js';
+import { lookUpVolume, required, requireVolume } from '../px-volumes.js';
 import { conditionOf, healthOf } from '../volume-health.js';
 import { findAttachedDevice } from './attached-device.js';
 import type { NodeContext } from './context.js';
+import { isEphemeral } from './ephemeral.js';
 
 export function statsHandlers(context: NodeContext) {
   return {
     NodeGetVolumeStats: (request: NodeGetVolumeStatsRequest__Output) =>
       getVolumeStats(context, request),
     NodeGetVolumeHealth: async (request: NodeGetVolumeHealthRequest__Output) => {
-      const volume = await requireVolume(context.px, required(request.volume_id, 'volume_id'));
+      const volume = await requireUsedVolume(context, required(request.volume_id, 'volume_id'));
       const path = request.volume_publish_path || request.staging_target_path;
       const seen = path === '' ? undefined : await conditionAt(context, path);
       return { volume_health: healthOf(volume, seen) };
     },
   };
+}
+
+/** By its id, or by the kubelet's when it is a pod's own. */
+async function requireUsedVolume(context: NodeContext, id: string): Promise<Volume__Output> {
+  const named = await lookUpVolume(context.px, id);
+  return named !== undefined && isEphemeral(named, id) ? named : requireVolume(context.px, id);
 }
 
 async function getVolumeStats(
@@ -31,7 +39,7 @@ async function getVolumeStats(
 ): Promise<NodeGetVolumeStatsResponse> {
   const id = required(request.volume_id, 'volume_id');
   const path = required(request.volume_path, 'volume_path');
-  const volume = await requireVolume(context.px, id);
+  const volume = await requireUsedVolume(context, id);
   const entry = path.startsWith('/') ? await context.mounter.at(path) : undefined;
   if (entry === undefined) throw notPublished(id, path);
   const state = await context.mounter.inspect(path);

@@ -66,10 +66,10 @@ const unitFactor: Readonly<Record<string, number>> = {
 
 /** Every unit is a power of 1024, as users of this surface expect: 4k, 4K, 4KB and 4KiB are one. */
 export function parseBytes(key: string, value: string): number {
-  const match = /^(\d{1,15})\s*(b|[kmgt](?:i?b)?)?$/i.exec(value.trim());
+  const match = /^(\d{1,15})\s*(b|[kmgt]i?b?)?$/i.exec(value.trim());
   const factor = unitFactor[(match?.[2] ?? '').charAt(0).toLowerCase()];
   const bytes = match === null || factor === undefined ? NaN : Number(match[1]) * factor;
-  if (!Number.isSafeInteger(bytes)) throw badValue(key, value, 'a size such as 4096 or 4k');
+  if (!Number.isSafeInteger(bytes)) throw badValue(key, value, 'a size such as 4096, 4k or 2Gi');
   return bytes;
 }
 
