@@ -126,6 +126,7 @@ async function removeLeases({ context }: Tools): Promise<void> {
       `external-attacher-leader-${driver}`,
       `external-resizer-${driver}`,
       `external-snapshotter-leader-${driver}`,
+      'snapshot-controller-leader',
     ].includes(name),
   );
   for (const { metadata } of ours) await context.kube.delete(resources.lease, metadata);
