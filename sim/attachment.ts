@@ -112,8 +112,8 @@ export class Attachment {
     };
     const target = this.nodes.find((candidate) => candidate.name === nodeId) as SimNode;
     const port =
-      target === node && process.server !== null
-        ? new LocalPort(owner, link, process.server)
+      target === node
+        ? new LocalPort(owner, link, () => process.server)
         : new RemotePort(owner, link, target.index, node.env.network, (connection) =>
             target.accept(connection),
           );

@@ -109,20 +109,33 @@ export class RemotePort implements ReplicaPort {
 
 const closed = -1;
 
+const noReplica = { ok: false, code: 'unknown_replica', message: 'no replica', epoch: 0 } as const;
+
 /** The port to the replica in the coordinator's own process: no copy, answers at once. */
 export class LocalPort implements ReplicaPort {
   private session = closed;
+  private opened = 0;
+  private server: ReplicaServer | null = null;
 
   constructor(
     private readonly owner: LinkOwner,
     private readonly link: number,
-    private readonly server: ReplicaServer,
+    /** Null while the machine has no replica. */
+    private readonly serverNow: () => ReplicaServer | null,
   ) {}
 
   open(hello: Hello): void {
     this.close();
     const { owner, link } = this;
-    const session: number = this.server.openLocal({
+    const server = (this.server = this.serverNow());
+    const opened = ++this.opened;
+    if (server === null) {
+      owner.process.after(0, () => {
+        if (this.opened === opened && owner.isAlive()) owner.events.onHello(link, noReplica);
+      });
+      return;
+    }
+    const session: number = server.openLocal({
       helloReply: (reply) => {
         if (!this.isCurrent(session)) return;
         if (!reply.ok) this.close();
@@ -141,23 +154,24 @@ export class LocalPort implements ReplicaPort {
       },
     });
     this.session = session;
-    this.server.replica.hello(session, hello);
+    server.replica.hello(session, hello);
   }
 
   close(): void {
     const session = this.session;
     this.session = closed;
-    if (session !== closed) this.server.close(session);
+    this.opened++;
+    if (session !== closed) this.server?.close(session);
   }
 
   send(slot: number, completedSeq: number): void {
     if (this.session === closed) return;
-    this.server.replica.submit(this.session, slot, completedSeq);
+    this.server?.replica.submit(this.session, slot, completedSeq);
   }
 
   control(tag: number, message: ControlMessage): void {
     if (this.session === closed) return;
-    this.server.replica.control(this.session, tag, message);
+    this.server?.replica.control(this.session, tag, message);
   }
 
   private isCurrent(session: number): boolean {

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { plantedFaults, type PlantedFault } from '../src/dataplane/protocol/planted-faults.js';
+import { profiles, type Profile } from './plan.js';
 import { simulate, type RunResult } from './simulation.js';
 
 /**
@@ -14,12 +15,15 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     trace: { type: 'boolean', default: false },
     faults: { type: 'string', multiple: true, default: [] },
+    /** Only runs of one kind: replacements, moves or settled. */
+    profile: { type: 'string' },
     planted: { type: 'boolean', default: false },
     /** Stops after so many failures. */
     'max-failures': { type: 'string', default: '10' },
   },
 });
 
+const profile = asProfile(values.profile);
 const faults = new Set(values.faults.map(asFault));
 process.exitCode = run();
 
@@ -32,7 +36,7 @@ function run(): number {
 
 function runOne(seed: number): number {
   const print = values.trace ? (line: string) => console.log(line) : undefined;
-  const result = simulate(seed, { faults, ...(print === undefined ? {} : { print }) });
+  const result = simulate(seed, { faults, profile, ...(print === undefined ? {} : { print }) });
   console.log(describe(result));
   return result.rule === '' ? 0 : 1;
 }
@@ -43,7 +47,7 @@ function runMany(from: number, count: number): number {
   let slowestHealMs = 0;
   let done = 0;
   for (let seed = from; seed < from + count; seed++) {
-    const result = simulate(seed, { faults });
+    const result = simulate(seed, { faults, profile });
     done++;
     totals.acknowledged += result.acknowledged;
     totals.reads += result.readsChecked;
@@ -71,7 +75,7 @@ function findPlanted(limit: number): number {
   for (const fault of plantedFaults) {
     let found: RunResult | undefined;
     for (let seed = 1; seed <= limit && found === undefined; seed++) {
-      const result = simulate(seed, { faults: new Set([fault]) });
+      const result = simulate(seed, { faults: new Set([fault]), profile });
       if (result.rule !== '') found = result;
     }
     if (found === undefined) missed++;
@@ -88,6 +92,12 @@ function describe(result: RunResult): string {
   return result.rule === ''
     ? `seed ${result.seed}: ok (${result.events} events, ${result.acknowledged} acknowledged)`
     : `seed ${result.seed}: ${result.detail}`;
+}
+
+function asProfile(name: string | undefined): Profile {
+  const profile = profiles.find((candidate) => candidate === (name ?? 'any'));
+  if (profile === undefined) throw new Error(`--profile takes one of ${profiles.join(', ')}`);
+  return profile;
 }
 
 function asFault(name: string): PlantedFault {

@@ -118,7 +118,7 @@ export class Manager {
         if (status !== Status.ok) return;
         const contents = new Map<string, Uint32Array>();
         for (const id of copied) {
-          const owner = nodes.find((node) => node.replicaId === id);
+          const owner = nodes.find((node) => node.disks.has(diskKey(name, id)));
           const disk = owner?.disks.get(diskKey(name, id));
           contents.set(id, disk?.cache ?? new Uint32Array(0));
         }

@@ -4,7 +4,7 @@ import type { ReplicaMeta } from '../src/dataplane/protocol/ports.js';
 import { Replica } from '../src/dataplane/protocol/replica.js';
 import { Violation } from './checker.js';
 import { calmDisk, ReplicaDisk, SimStore, type DiskMood } from './disk.js';
-import { geometry, volumeId } from './geometry.js';
+import { clusterId, geometry, volumeId } from './geometry.js';
 import type { SimKv } from './kv.js';
 import type { Connection, Endpoint, Network } from './network.js';
 import { Executor, MachineClock } from './process.js';
@@ -42,7 +42,7 @@ export class SimNode {
   constructor(
     readonly env: NodeEnvironment,
     readonly index: number,
-    readonly replicaId: string | null,
+    public replicaId: string | null,
     sizeBytes: number,
     meta: Omit<ReplicaMeta, 'replicaId' | 'sizeBytes'>,
   ) {
@@ -109,6 +109,27 @@ export class SimNode {
     this.startProcess();
   }
 
+  /** An empty replica that came into the record; what was here before is in no record any more. */
+  makeReplica(replicaId: string, sizeBytes: number): void {
+    if (this.replicaId !== null) this.wipeReplica(this.replicaId);
+    this.env.trace(() => `${this.name}: ${replicaId} is made`);
+    const meta = { clusterId, volumeId, replicaId, epoch: 0, token: '', lossy: false };
+    const disk = new ReplicaDisk(this.env.random, { ...meta, sizeBytes, blank: true });
+    this.replicaId = replicaId;
+    this.disks.set(diskKey(volumeId, replicaId), disk);
+    this.process?.serve();
+  }
+
+  wipeReplica(replicaId: string): void {
+    this.env.trace(() => `${this.name}: ${replicaId} is deleted`);
+    if (this.replicaId === replicaId) {
+      this.syncFailed = false;
+      this.replicaId = null;
+      this.process?.serve();
+    }
+    this.disks.delete(diskKey(volumeId, replicaId));
+  }
+
   powerOn(): void {
     if (this.poweredOn) return;
     this.poweredOn = true;
@@ -140,7 +161,7 @@ export interface Tenant {
 export class EngineProcess extends Executor {
   readonly slots = new SimSlots(slotCount);
   readonly updater: RecordUpdater;
-  readonly server: ReplicaServer | null;
+  server: ReplicaServer | null = null;
   attachment: Tenant | null = null;
   private tickDueAt = Infinity;
   private idleTicks = 0;
@@ -153,14 +174,21 @@ export class EngineProcess extends Executor {
       timer: { after: (delayMs, callback) => this.after(delayMs, callback) },
       keyOf: (id) => id,
     });
-    this.server = node.disk === undefined ? null : this.openReplica(node.disk);
+    this.serve();
+  }
+
+  /** Opens the replica that the node has now. */
+  serve(): void {
+    this.server?.closeAll();
+    this.server = this.node.disk === undefined ? null : this.openReplica(this.node.disk);
   }
 
   private openReplica(disk: ReplicaDisk): ReplicaServer {
     const { node } = this;
     const { env } = node;
+    const { replicaId: ownId } = disk.meta;
     // Pages that could not be written are dropped, so that reads see the disk from now on.
-    if (disk.dropLost() || node.syncFailed) env.volatileLost(node.replicaId as string);
+    if (disk.dropLost() || node.syncFailed) env.volatileLost(ownId);
     node.syncFailed = false;
     const server = new ReplicaServer(this, node.index, this.slots);
     const store = new SimStore(disk, {
@@ -174,11 +202,12 @@ export class EngineProcess extends Executor {
       replaceDisk: (volume, replicaId, replacement) =>
         node.disks.set(diskKey(volume, replicaId), replacement),
       syncFailed: () => {
+        if (node.replicaId !== ownId) return;
         node.syncFailed = true;
         // A cache that can't be written is as good as lost.
-        env.volatileLost(node.replicaId as string);
+        env.volatileLost(ownId);
       },
-      admitted: () => env.admitted(node.replicaId as string),
+      admitted: () => env.admitted(ownId),
     });
     server.replica = new Replica({
       store,

@@ -1,4 +1,4 @@
-import type { Random } from './random.js';
+import { Random } from './random.js';
 
 /** The kinds of trouble that a run may meet. */
 export const troubleKinds = [
@@ -26,12 +26,18 @@ export const troubleKinds = [
   'snapshot',
   'grow',
   'check',
+  'change_replicas',
 ] as const;
 
 export type TroubleKind = (typeof troubleKinds)[number];
 
-/** `replacements`: only runs in which replicas are replaced by empty ones. */
-export type Profile = 'any' | 'replacements';
+/**
+ * `replacements`: only runs in which replicas are replaced by empty ones.
+ * `moves`: only runs in which replicas are added and removed; `settled`: none.
+ */
+export const profiles = ['any', 'replacements', 'moves', 'settled'] as const;
+
+export type Profile = (typeof profiles)[number];
 
 /**
  * What one seed plays: each run enables a random part of all troubles at its
@@ -59,10 +65,25 @@ export interface Plan {
   readonly preferSameNode: number;
 }
 
-export function drawPlan(random: Random, profile: Profile = 'any'): Plan {
+export function drawPlan(random: Random, seed: number, profile: Profile = 'any'): Plan {
   const plan = drawAny(random);
   const replaces = random.chance(0.05) || profile === 'replacements';
-  return replaces ? withReplacements(plan, random) : plan;
+  const drawn = replaces ? withReplacements(plan, random) : plan;
+  // From another source, so that a seed's plan is otherwise what it would be without.
+  const moves = new Random(seed ^ 0x6d6f7665);
+  const wanted = profile === 'moves' || (profile === 'any' && moves.chance(0.5));
+  return wanted ? withMoves(drawn, moves) : drawn;
+}
+
+/** Nodes to spare, and wishes for other replicas at all times. */
+function withMoves(plan: Plan, random: Random): Plan {
+  const spare = 1 + random.int(2);
+  const meanGapMs = plan.activeMs * random.between(0.05, 0.4);
+  return {
+    ...plan,
+    nodes: Math.max(plan.nodes, plan.replicas + spare),
+    troubles: [...plan.troubles, { kind: 'change_replicas', meanGapMs }],
+  };
 }
 
 /**
@@ -90,7 +111,7 @@ function drawAny(random: Random): Plan {
   const intensity = random.pick([0.15, 0.3, 0.3, 0.5, 0.7]);
   const activeMs = random.between(800, 5000);
   const troubles = troubleKinds
-    .filter(() => random.chance(intensity))
+    .filter((kind) => kind !== 'change_replicas' && random.chance(intensity))
     .map((kind) => ({ kind, meanGapMs: random.between(0.15, 1.2) * activeMs }));
   return {
     replicas,

@@ -64,6 +64,11 @@ export class ReplicaServer implements ReplicaHost {
     this.dropSession(session);
   }
 
+  /** The replica is being deleted: every session ends. */
+  closeAll(): void {
+    for (const session of [...this.sessions.keys()]) this.close(session);
+  }
+
   /** A coordinator elsewhere has connected. */
   accept(connection: Connection): Endpoint {
     const id = this.nextSession++;

@@ -7,6 +7,7 @@ import { Clients } from './clients.js';
 import { clusterId, geometry, maxIoSectors, sectorBytes, volumeId } from './geometry.js';
 import { SimKv } from './kv.js';
 import { Manager } from './manager.js';
+import { Mover } from './mover.js';
 import { Network } from './network.js';
 import { SimNode, type NodeEnvironment } from './node.js';
 import { drawPlan, type Plan, type Profile } from './plan.js';
@@ -51,6 +52,7 @@ export class Simulation {
   private readonly checker: Checker;
   private readonly clients: Clients;
   private readonly manager: Manager;
+  private readonly mover: Mover;
   private readonly troubles: Troubles;
   private healMs = 0;
   private disksDoneAt = 0;
@@ -61,7 +63,7 @@ export class Simulation {
   ) {
     const { scheduler } = this;
     const random = (this.random = new Random(seed));
-    const plan = (this.plan = drawPlan(random, options.profile));
+    const plan = (this.plan = drawPlan(random, seed, options.profile));
     const faults = options.faults ?? noFaults;
     const trace =
       options.print === undefined ? () => undefined : (text: () => string) => this.print(text);
@@ -71,6 +73,7 @@ export class Simulation {
       trace(() => `etcd: epoch ${record.epoch} on ${record.attachedOn || '-'}: ${states(record)}`);
       this.noticeOrphan();
       this.manager.hint(record);
+      this.mover.hint();
       this.troubles.delicateMoment();
     });
     const environment: NodeEnvironment = {
@@ -115,7 +118,9 @@ export class Simulation {
       clients: this.clients,
       options: coordinatorOptions(plan, faults),
     });
-    this.troubles = new Troubles({ ...shared, network: this.network, manager: this.manager });
+    this.mover = new Mover({ ...shared, attachments: () => this.manager.attachments });
+    const { manager, mover } = this;
+    this.troubles = new Troubles({ ...shared, network: this.network, manager, mover });
   }
 
   run(): RunResult {
@@ -187,7 +192,9 @@ export class Simulation {
     const { current } = this.manager;
     if (current === undefined || current.draining || current.inFlight > 0) return false;
     if (this.manager.attachments.length > 1 || this.manager.isAttaching) return false;
-    if (!this.kv.record.replicas.every((replica) => replica.state === 'in_sync')) return false;
+    const { replicas, replicaWish, leavers } = this.kv.record;
+    if (!replicas.every((replica) => replica.state === 'in_sync')) return false;
+    if (replicaWish !== undefined || (leavers ?? []).length > 0) return false;
     const status = current.coordinator.status();
     return (
       status.phase === 'serving' && status.replicas.every((replica) => replica.state === 'in_sync')
@@ -284,7 +291,11 @@ function coordinatorOptions(plan: Plan, faults: PlantedFaults): CoordinatorOptio
 }
 
 function states(record: VolumeRecord): string {
-  return record.replicas.map((replica) => `${replica.id} ${replica.state}`).join(', ');
+  const { replicas, replicaWish: wish } = record;
+  const text = replicas.map((replica) => `${replica.id} ${replica.state}`).join(', ');
+  return wish === undefined
+    ? text
+    : `${text} (to be ${wish.targetCount} without ${wish.removing.join()})`;
 }
 
 function newRecord(plan: Plan): VolumeRecord {

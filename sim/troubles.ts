@@ -1,5 +1,6 @@
 import type { KvMood, SimKv } from './kv.js';
 import type { Manager } from './manager.js';
+import type { Mover } from './mover.js';
 import type { Network } from './network.js';
 import type { SimNode } from './node.js';
 import type { Plan, TroubleKind } from './plan.js';
@@ -14,6 +15,7 @@ export interface TroubleDeps {
   readonly kv: SimKv;
   readonly nodes: readonly SimNode[];
   readonly manager: Manager;
+  readonly mover: Mover;
   readonly trace: (text: () => string) => void;
 }
 
@@ -116,6 +118,8 @@ export class Troubles {
         return manager.grow();
       case 'check':
         return manager.check();
+      case 'change_replicas':
+        return this.deps.mover.wish();
     }
   }
 

@@ -43,6 +43,10 @@ export interface VolumeRecord {
   readonly reservedByAttach?: boolean;
   /** The last time that the volume was taken from a node which seemed dead (rule F1). */
   readonly fence?: VolumeFence;
+  /** Where the replicas are to be, while they are not there yet (rules P1 to P4). */
+  readonly replicaWish?: ReplicaWish;
+  /** Replicas that have left the volume, and whose content their nodes still have to delete. */
+  readonly leavers?: readonly LeavingReplica[];
   /** Snapshot operations that have begun and not been recorded as done. */
   readonly pendingCopy?: PendingCopy;
   /**
@@ -57,6 +61,25 @@ export interface VolumeRecord {
   readonly policyApplied?: string;
   /** The last slot of each kind of snapshot schedule that was taken, RFC 3339. */
   readonly scheduledSlots?: Readonly<Record<string, string>>;
+}
+
+export interface ReplicaWish {
+  /** So many replicas that stay are to be in sync, and none besides them. */
+  readonly targetCount: number;
+  /** Replicas that the wish brought into the record. */
+  readonly added: readonly string[];
+  /** Replicas that leave, but not before `targetCount` others are in sync. */
+  readonly removing: readonly string[];
+  /** A person or a policy; a node that is being emptied; a replica that stays away. */
+  readonly cause: 'asked' | 'drain' | 'loss';
+  /** Why no place was found for a replica, '' when none is missing one. */
+  readonly blocked: string;
+}
+
+export interface LeavingReplica {
+  readonly id: string;
+  readonly nodeId: string;
+  readonly poolId: string;
 }
 
 export interface VolumeFence {

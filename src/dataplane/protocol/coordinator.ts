@@ -1,4 +1,5 @@
-import type { VolumeRecord } from '../../kernel/volume-record.js';
+import { assert } from '../../kernel/assert.js';
+import type { ReplicaRecord, ReplicaState, VolumeRecord } from '../../kernel/volume-record.js';
 import { bitmapBytes, resized } from './bitmap.js';
 import { Cleaner } from './cleaner.js';
 import type { CheckResult, CoordinatorOptions, CoordinatorStatus } from './coordinator-types.js';
@@ -22,6 +23,7 @@ import type {
 import { RangeCopier } from './range-copier.js';
 import { Recovery } from './recovery.js';
 import { Repairs } from './repairs.js';
+import { Roster } from './roster.js';
 import { ResyncThrottle } from './resync-throttle.js';
 import type { ResyncProgress } from './resync.js';
 import { Resync } from './resync.js';
@@ -44,6 +46,8 @@ export interface CoordinatorDeps {
 
 /** Our clock may run this much slower than a replica's before its lease is misjudged. */
 const leaseSafety = 0.9;
+/** A request's masks have a bit for each. */
+const mostLinks = 30;
 const reopenInSyncMs = 100;
 const reopenOutMs = 1000;
 
@@ -69,6 +73,9 @@ export class Coordinator implements CoordinatorEvents {
   private readonly resyncs = new Map<Link, Resync>();
   private readonly throttle: ResyncThrottle;
   private readonly repairs: Repairs;
+  private readonly roster: Roster;
+  /** By the number that the adapters know a link by; it may be used again. */
+  private readonly numbered: (Link | undefined)[] = [];
   private record: VolumeRecord | undefined;
   /** The size that every replica is told, also one that comes back while others are being told. */
   private announcedBytes = 0;
@@ -84,9 +91,14 @@ export class Coordinator implements CoordinatorEvents {
     const events = {
       dropLink: (link: Link, reason: string) => this.dropLink(link, reason),
       fenced: (reason: string) => this.fence(reason),
+      departed: (link: Link) => this.onDeparted(link),
       membershipChanged: () => this.afterChange(),
     };
     this.membership = new Membership(this.core, this.io, events, () => this.epoch);
+    this.roster = new Roster(this.core, this.membership, this.faults, {
+      arrived: (replica) => this.addLink(replica),
+      departed: (link) => this.onDeparted(link),
+    });
     this.recovery = new Recovery(this.core, this.membership, this.copier, this.faults, () =>
       this.serve(),
     );
@@ -119,12 +131,8 @@ export class Coordinator implements CoordinatorEvents {
   start(record: VolumeRecord): void {
     this.record = record;
     this.setSize(record.sizeBytes);
-    const now = this.core.clock.now();
-    this.core.links = record.replicas.map((replica, index) => {
-      const port = this.deps.links.create(index, replica.nodeId, replica.id);
-      const local = replica.nodeId === this.deps.nodeId;
-      return new Link(index, replica.id, replica.nodeId, local, port, replica.state, now);
-    });
+    for (const replica of record.replicas) this.makeLink(replica, replica.state);
+    this.roster.take(record);
     this.recovery.begin();
     for (const link of this.core.links) this.open(link);
   }
@@ -134,8 +142,8 @@ export class Coordinator implements CoordinatorEvents {
   }
 
   onHello(index: number, reply: HelloReply): void {
-    const link = this.core.links[index];
-    if (this.over || link.state !== 'opening') return;
+    const link = this.numbered[index];
+    if (this.over || link?.state !== 'opening') return;
     if (!reply.ok) {
       if (reply.code === 'fenced' && reply.epoch >= this.epoch) this.fence(reply.message);
       else this.onLinkDown(index, `${reply.code}: ${reply.message}`);
@@ -161,7 +169,8 @@ export class Coordinator implements CoordinatorEvents {
   }
 
   onReply(index: number, slot: number, status: number): void {
-    const link = this.core.links[index];
+    const link = this.numbered[index];
+    if (link === undefined) return;
     if (this.internal.owns(slot)) {
       if (status === Status.fenced) this.fence(`replica ${link.replicaId} obeys a newer epoch`);
       else this.internal.onReply(link, slot, status);
@@ -171,14 +180,15 @@ export class Coordinator implements CoordinatorEvents {
   }
 
   onControlReply(index: number, tag: number, reply: ControlReply): void {
-    const link = this.core.links[index];
+    const link = this.numbered[index];
+    if (link === undefined) return;
     if (reply.status === Status.fenced) this.fence(`replica ${link.replicaId} obeys a newer epoch`);
     else this.core.onControlReply(link, tag, reply);
   }
 
   onLinkDown(index: number, reason: string): void {
-    const link = this.core.links[index];
-    if (this.over || link.state === 'down') return;
+    const link = this.numbered[index];
+    if (this.over || link === undefined || link.state === 'down') return;
     this.dropLink(link, reason);
     if (this.core.phase !== 'serving') this.recovery.decide();
     else this.afterChange();
@@ -190,7 +200,10 @@ export class Coordinator implements CoordinatorEvents {
       return;
     }
     if (this.over) return;
-    if (outcome.record !== undefined) this.record = outcome.record;
+    if (outcome.record !== undefined) {
+      this.record = outcome.record;
+      if (outcome.result !== 'fenced') this.roster.take(outcome.record);
+    }
     this.membership.onRecord(outcome);
   }
 
@@ -198,6 +211,10 @@ export class Coordinator implements CoordinatorEvents {
   onRecordChanged(record: VolumeRecord): void {
     if (this.over || this.record === undefined) return;
     if (record.epoch > this.record.epoch) this.fence('the volume was attached elsewhere');
+    else if (record.epoch === this.record.epoch) {
+      this.roster.take(record);
+      this.letLeave();
+    }
   }
 
   nextDeadline(): number {
@@ -340,6 +357,40 @@ export class Coordinator implements CoordinatorEvents {
     this.core.touched = resized(this.core.touched, bytes);
   }
 
+  private makeLink(replica: ReplicaRecord, role: ReplicaState): Link {
+    const free = this.numbered.indexOf(undefined);
+    const index = free < 0 ? this.numbered.length : free;
+    assert(index < mostLinks, 'the replicas of a volume are few');
+    const port = this.deps.links.create(index, replica.nodeId, replica.id);
+    const local = replica.nodeId === this.deps.nodeId;
+    const now = this.core.clock.now();
+    const link = new Link(index, replica.id, replica.nodeId, local, port, role, now);
+    this.numbered[index] = link;
+    this.core.links = [...this.core.links, link];
+    return link;
+  }
+
+  /** A replica that came into the record while the volume is attached: it joins as any that is out. */
+  private addLink(replica: ReplicaRecord): void {
+    this.open(this.makeLink(replica, 'out'));
+    this.core.host.stateChanged();
+  }
+
+  /** It is out, so that no request waits for it; its number may be another one's now. */
+  private onDeparted(link: Link): void {
+    this.dropLink(link, 'left the volume');
+    this.core.links = this.core.links.filter((other) => other !== link);
+    this.numbered[link.index] = undefined;
+    this.roster.forget(link.replicaId);
+    this.core.host.stateChanged();
+  }
+
+  /** Replicas that are to leave do so once the others can do without them. */
+  private letLeave(): void {
+    const busy = this.ended !== undefined || this.restore !== undefined;
+    if (this.core.phase === 'serving' && !busy) this.roster.letLeave();
+  }
+
   private open(link: Link): void {
     link.state = 'opening';
     link.openedAt = this.core.clock.now();
@@ -398,6 +449,7 @@ export class Coordinator implements CoordinatorEvents {
   private join(link: Link): void {
     if (this.core.inSyncUp().length === 0) return;
     if (this.ended !== undefined || this.restore !== undefined) return;
+    if (!this.roster.mayJoin(link)) return;
     link.role = 'joining';
     link.reason = '';
     const { core, io, internal, copier, membership, throttle, faults } = this;
@@ -439,6 +491,7 @@ export class Coordinator implements CoordinatorEvents {
       } else if (link.role === 'out' && link.up) this.join(link);
     }
     this.goOnRestoring();
+    this.letLeave();
     this.repairs.goOn();
     this.io.resettle();
     this.io.pump();
@@ -496,6 +549,7 @@ export class Coordinator implements CoordinatorEvents {
     }
     // One that came back while no in-sync replica was there has waited for that.
     for (const link of this.core.links) if (link.role === 'out' && link.up) this.join(link);
+    this.letLeave();
     this.throttle.tick(now);
     for (const resync of [...this.resyncs.values()]) resync.advance();
     this.cleaner.tick(now);

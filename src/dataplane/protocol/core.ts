@@ -64,10 +64,15 @@ export class CoordinatorCore {
     for (const link of this.links) link.leaseUntil = -Infinity;
   }
 
-  /** Sends a control message; `done` is called once, with `ioError` when the link goes down or it takes too long. */
+  /** Sends a control message; `done` is called once, with `ioError` when the link is or goes down, or it takes too long. */
   control(link: Link, message: ControlMessage, timeoutMs: number, done: ControlDone): number {
     const tag = this.nextTag;
     this.nextTag += 1;
+    // Nothing would ever answer, and a link that has left the volume does not go down again.
+    if (!link.up) {
+      done({ status: Status.ioError });
+      return tag;
+    }
     this.controls.set(tag, { link, done, expiresAt: this.clock.now() + timeoutMs });
     link.port.control(tag, message);
     return tag;

@@ -9,6 +9,8 @@ export interface MembershipEvents {
   /** Ends the link's session and tells every part. */
   dropLink(link: Link, reason: string): void;
   fenced(reason: string): void;
+  /** The replica is no longer one of the volume's. */
+  departed(link: Link): void;
   /** Roles have changed. */
   membershipChanged(): void;
 }
@@ -20,6 +22,8 @@ export interface MembershipEvents {
 export class Membership {
   private change: RecordChange | undefined;
   private readonly resynced = new Set<Link>();
+  /** Out, and to be taken out of the record altogether. */
+  private readonly departing = new Set<Link>();
   /** Those that stay are being asked whether they are there. */
   private confirming = false;
   /** Taken out in etcd while those that stay were lost as well: to be counted on again. */
@@ -51,6 +55,13 @@ export class Membership {
     link.role = 'leaving';
     link.reason = reason;
     this.events.dropLink(link, reason);
+    this.evaluate();
+  }
+
+  /** Etcd does not count on this replica, and it is to leave the volume (rule P3). */
+  depart(link: Link): void {
+    if (link.role !== 'out') return;
+    this.departing.add(link);
     this.evaluate();
   }
 
@@ -86,7 +97,7 @@ export class Membership {
       return;
     }
     const ready = core.links.find((link) => link.role === 'joining' && this.resynced.has(link));
-    if (ready === undefined) return;
+    if (ready === undefined) return this.removeDeparting();
     this.resynced.delete(ready);
     ready.role = 'adding';
     this.request({ type: 'add_in_sync', epoch: this.epoch(), replicaId: ready.replicaId });
@@ -105,6 +116,7 @@ export class Membership {
       this.removed(change.replicaIds, done);
       return;
     }
+    if (change.type === 'remove_replica') this.departed(change.replicaId, done);
     if (change.type === 'add_in_sync') {
       if (change.replicaId === this.takingBack[0]) this.tookBack(change.replicaId, done);
       else this.added(change.replicaId, done);
@@ -164,6 +176,23 @@ export class Membership {
       }
       this.changed();
     });
+  }
+
+  private removeDeparting(): void {
+    for (const link of this.departing) {
+      if (link.role === 'out') {
+        const { replicaId } = link;
+        return this.request({ type: 'remove_replica', epoch: this.epoch(), replicaId });
+      }
+      this.departing.delete(link);
+    }
+  }
+
+  private departed(replicaId: string, done: boolean): void {
+    const link = [...this.departing].find((each) => each.replicaId === replicaId);
+    if (link === undefined) return;
+    this.departing.delete(link);
+    if (done) this.events.departed(link);
   }
 
   private tookBack(replicaId: string, done: boolean): void {

@@ -14,6 +14,8 @@ export const plantedFaults = [
   'equalize_skipped',
   'lossy_trusted',
   'read_overlaps_write',
+  'blank_compared_by_marks',
+  'left_without_record',
 ] as const;
 
 export type PlantedFault = (typeof plantedFaults)[number];

@@ -1,4 +1,5 @@
 import type { VolumeRecord } from '../../kernel/volume-record.js';
+import { mayLeave, withoutReplica } from './replica-wish.js';
 
 /**
  * Every way in which a coordinator changes its volume's record. Applying one
@@ -19,6 +20,8 @@ export type RecordChange =
       readonly replicaIds: readonly string[];
     }
   | { readonly type: 'add_in_sync'; readonly epoch: number; readonly replicaId: string }
+  /** A replica that etcd does not count on leaves the volume for good (rule P3). */
+  | { readonly type: 'remove_replica'; readonly epoch: number; readonly replicaId: string }
   | { readonly type: 'detach'; readonly epoch: number };
 
 export type ChangeResult =
@@ -37,6 +40,8 @@ export function applyChange(record: VolumeRecord, change: RecordChange): ChangeR
       return removeInSync(record, change);
     case 'add_in_sync':
       return addInSync(record, change);
+    case 'remove_replica':
+      return removeReplica(record, change);
     case 'detach':
       return detach(record, change.epoch);
   }
@@ -93,6 +98,19 @@ function addInSync(
   if (replica === undefined) return { result: 'refused', reason: 'the replica was removed' };
   if (replica.state === 'in_sync') return { result: 'already' };
   return { result: 'changed', record: withState(record, [change.replicaId], 'in_sync') };
+}
+
+function removeReplica(
+  record: VolumeRecord,
+  change: Extract<RecordChange, { type: 'remove_replica' }>,
+): ChangeResult {
+  if (record.epoch !== change.epoch) return { result: 'fenced' };
+  const replica = record.replicas.find((candidate) => candidate.id === change.replicaId);
+  if (replica === undefined) return { result: 'already' };
+  if (replica.state !== 'out') return { result: 'refused', reason: 'it is in sync' };
+  // The wish may have been given up since the coordinator heard of it.
+  if (!mayLeave(record, replica.id)) return { result: 'refused', reason: 'it is to stay' };
+  return { result: 'changed', record: withoutReplica(record, replica) };
 }
 
 function detach(record: VolumeRecord, epoch: number): ChangeResult {

@@ -77,7 +77,8 @@ export class Resync {
   private chunksToCompare(): number[] {
     const { core, link } = this;
     const count = Math.ceil(core.sizeBytes / core.options.geometry.chunkBytes);
-    if (link.hello?.blank === true) return Array.from({ length: count }, (_, chunk) => chunk);
+    const blank = link.hello?.blank === true && !this.faults.has('blank_compared_by_marks');
+    if (blank) return Array.from({ length: count }, (_, chunk) => chunk);
     const union = core.marks.slice();
     // What the replica itself wrote last may never have reached the others.
     if (link.hello !== undefined) orInto(union, link.hello.marks);
