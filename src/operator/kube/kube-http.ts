@@ -78,7 +78,11 @@ export class KubeHttp {
           resolve(answerOf(response, text));
         }, fail);
       });
-      request.end(call.body === undefined ? undefined : JSON.stringify(call.body));
+      const body = call.body === undefined ? undefined : JSON.stringify(call.body);
+      // Node.js frames a body by itself, but not that of a DELETE, which would
+      // then be read as the next request on the connection.
+      if (body !== undefined) request.setHeader('content-length', Buffer.byteLength(body));
+      request.end(body);
     });
   }
 
