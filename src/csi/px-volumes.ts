@@ -67,3 +67,15 @@ export function required(value: string, field: string): string {
   if (value === '') throw new PxError('invalid_argument', `${field} is missing`, { field });
   return value;
 }
+
+/** For CSI a policy that is not there is a wrong parameter; NOT_FOUND would speak of the volume. */
+export async function policyIsArgument<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (thrown) {
+    const { code, message } = toPxError(thrown);
+    if (code !== 'not_found' || !message.includes('storage_policy: ')) throw thrown;
+    const said = message.replace('storage_policy: ', 'parameter "storagepolicy": ');
+    throw new PxError('invalid_argument', said);
+  }
+}

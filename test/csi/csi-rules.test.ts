@@ -256,6 +256,59 @@ describe('the controller', () => {
   });
 });
 
+describe('attributes of a volume', () => {
+  const modify = (id: string, parameters: Record<string, string>) =>
+    h.csi.controller.ControllerModifyVolume({ volume_id: id, mutable_parameters: parameters });
+
+  it('are set when it is made, and override the class', async () => {
+    const made = await h.csi.controller.CreateVolume({
+      name: 'attributes',
+      volume_capabilities: [ext4],
+      parameters: { repl: '1', io_throttle_rd_iops: '100', snap_interval: '60' },
+      mutable_parameters: { repl: '2', storagepolicy: 'gold' },
+    });
+    expect(h.fake.spec(made.volume?.volume_id ?? '')).toMatchObject({
+      replicas: 2,
+      storage_policy: 'gold',
+      max_read_iops: '100',
+      snapshot_schedule: 'periodic=60,5',
+    });
+    await expect(
+      h.csi.controller.CreateVolume({
+        name: 'attributes-2',
+        volume_capabilities: [ext4],
+        mutable_parameters: { fs: 'xfs' },
+      }),
+    ).rejects.toMatchObject({ code: 'invalid_argument' });
+  });
+
+  it('change; one kind of limit takes the place of the other; twice is once', async () => {
+    const id = await h.create('modified');
+    for (let round = 0; round < 2; round++) {
+      await modify(id, { repl: '3', io_priority: 'high', io_throttle_wr_iops: '50' });
+    }
+    expect(h.fake.spec(id)).toMatchObject({
+      replicas: 3,
+      io_priority: 'high',
+      max_write_iops: '50',
+    });
+    await modify(id, { io_throttle_wr_bw: '2' });
+    expect(h.fake.spec(id)).toMatchObject({
+      max_write_iops: '0',
+      max_write_bytes_per_second: String(2 * 1024 ** 2),
+    });
+  });
+
+  it('that can not change, or have no meaning, are refused', async () => {
+    const id = await h.create('unmodified');
+    const refused = { code: 'invalid_argument' };
+    await expect(modify(id, { fs: 'xfs' })).rejects.toMatchObject(refused);
+    await expect(modify(id, { repl: 'many' })).rejects.toMatchObject(refused);
+    await expect(modify('', { repl: '2' })).rejects.toMatchObject(refused);
+    await expect(modify('nobody', { repl: '2' })).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
+
 describe('logs', () => {
   it('show the calls and never a secret', async () => {
     const secrets = { passphrase: 'correct horse', token: 'battery staple' };

@@ -28,6 +28,8 @@ type Served = Pick<
   | 'ListVolumes'
   | 'DeleteVolume'
   | 'ResizeVolume'
+  | 'UpdateVolume'
+  | 'UpdateReplicas'
   | 'CreateSnapshot'
   | 'PublishVolume'
   | 'UnpublishVolume'
@@ -40,7 +42,8 @@ interface FakeVolume {
   readonly id: string;
   readonly name: string;
   readonly file: string;
-  readonly spec: VolumeSpec__Output;
+  spec: VolumeSpec__Output;
+  readonly request: string;
   sizeBytes: number;
   readonly parentId: string;
   readonly readOnly: boolean;
@@ -60,6 +63,7 @@ export interface FakePxNode {
   /** What a dead node leaves: the volume's device is gone, and another one comes at the next attach. */
   loseDevice(id: string): Promise<void>;
   devicePath(id: string): string;
+  spec(id: string): VolumeSpec__Output;
   close(): Promise<void>;
 }
 
@@ -103,7 +107,13 @@ export async function startFakePxNode(protoDir: string): Promise<FakePxNode> {
       id,
       name,
       file,
-      spec,
+      request: requestText(spec, source),
+      spec: {
+        ...spec,
+        replicas: spec.replicas || 1,
+        io_priority: spec.io_priority || 'low',
+        io_profile: spec.io_profile || 'auto',
+      },
       sizeBytes,
       parentId: source?.id ?? '',
       readOnly,
@@ -123,7 +133,11 @@ export async function startFakePxNode(protoDir: string): Promise<FakePxNode> {
       const spec = request.spec;
       if (spec === null) throw new PxError('invalid_argument', 'no spec');
       const existing = find(request.name);
-      if (existing !== undefined) return message(existing);
+      if (existing !== undefined) {
+        const from = volumes.get(request.from_volume_id);
+        if (existing.request === requestText(spec, from)) return message(existing);
+        throw new PxError('already_exists', 'the fake has another volume of that name');
+      }
       const source = request.from_volume_id === '' ? undefined : need(request.from_volume_id);
       return message(await make(request.name, spec, Number(spec.size_bytes), source, false));
     },
@@ -155,6 +169,17 @@ export async function startFakePxNode(protoDir: string): Promise<FakePxNode> {
       if (volume.devicePath !== '') {
         await runCommand('losetup', ['-c', volume.devicePath], { timeoutMs });
       }
+      return message(volume);
+    },
+    UpdateVolume: async (request) => {
+      const volume = need(request.id_or_name);
+      const given = Object.entries(request).filter(([key]) => key in volume.spec);
+      volume.spec = { ...volume.spec, ...Object.fromEntries(given) };
+      return message(volume);
+    },
+    UpdateReplicas: async (request) => {
+      const volume = need(request.id_or_name);
+      volume.spec = { ...volume.spec, replicas: request.count };
       return message(volume);
     },
     CreateSnapshot: async (request) => {
@@ -253,12 +278,17 @@ export async function startFakePxNode(protoDir: string): Promise<FakePxNode> {
       volume.devicePath = '';
     },
     devicePath: (id) => need(id).devicePath,
+    spec: (id) => need(id).spec,
     close: async () => {
       await server.close(1_000);
       for (const volume of volumes.values()) await detach(volume);
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+function requestText(spec: VolumeSpec__Output, source: FakeVolume | undefined): string {
+  return JSON.stringify([spec, source?.id ?? '']);
 }
 
 function nodeStatus(number: number): NodeStatus {

@@ -1,6 +1,5 @@
 import type { ControllerDefinition } from '../../gen/csi/v1/Controller.js';
 import type { _csi_v1_ControllerServiceCapability_RPC_Type as RpcType } from '../../gen/csi/v1/ControllerServiceCapability.js';
-import { PxError } from '../../kernel/errors.js';
 import type { UnaryHandlers } from '../../platform/grpc-server.js';
 import { capacityHandlers } from './capacity.js';
 import type { ControllerContext } from './context.js';
@@ -8,6 +7,7 @@ import { createVolume } from './create-volume.js';
 import { deleteVolume } from './delete-volume.js';
 import { expandVolume } from './expand-volume.js';
 import { listHandlers } from './list-volumes.js';
+import { modifyVolume } from './modify-volume.js';
 import { publishHandlers } from './publish.js';
 import { snapshotHandlers } from './snapshots.js';
 import { validateCapabilities } from './validate.js';
@@ -28,6 +28,7 @@ const capabilities: readonly RpcType[] = [
   'VOLUME_CONDITION',
   'GET_VOLUME',
   'SINGLE_NODE_MULTI_WRITER',
+  'MODIFY_VOLUME',
   'GET_SNAPSHOT',
   'GET_VOLUME_HEALTH',
   'LIST_VOLUME_HEALTH',
@@ -43,9 +44,7 @@ export function controllerHandlers(context: ControllerContext): ControllerHandle
     DeleteVolume: (request) => deleteVolume(context, request),
     ControllerExpandVolume: (request) => expandVolume(context, request),
     ValidateVolumeCapabilities: (request) => validateCapabilities(context, request),
-    ControllerModifyVolume: () => {
-      throw new PxError('unimplemented', 'no parameter of a volume can be changed');
-    },
+    ControllerModifyVolume: (request) => modifyVolume(context, request),
     ...publishHandlers(context),
     ...listHandlers(context),
     ...capacityHandlers(context),

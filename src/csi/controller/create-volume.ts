@@ -3,10 +3,11 @@ import type { CreateVolumeResponse } from '../../gen/csi/v1/CreateVolumeResponse
 import type { VolumeContentSource__Output } from '../../gen/csi/v1/VolumeContentSource.js';
 import type { Volume__Output as PxVolume } from '../../gen/px/v1/Volume.js';
 import type { VolumeSpec } from '../../gen/px/v1/VolumeSpec.js';
-import { PxError } from '../../kernel/errors.js';
+import { PxError, toPxError } from '../../kernel/errors.js';
 import { readAccesses, type Access } from '../capability.js';
 import { withClaim } from '../claims/claim-parameters.js';
 import {
+  parseMutable,
   parseStorageClass,
   type ClassParameters,
   type FsChoice,
@@ -17,6 +18,7 @@ import {
   isSnapshot,
   listNodes,
   lookUpVolume,
+  policyIsArgument,
   pxTimeouts,
   required,
   sizeOf,
@@ -42,10 +44,12 @@ export async function createVolume(
 ): Promise<CreateVolumeResponse> {
   const name = required(request.name, 'name');
   const accesses = readAccesses(request.volume_capabilities);
-  const parameters = parseStorageClass(await withClaim(context.claims, request.parameters));
-  if (Object.keys(request.mutable_parameters).length > 0) {
-    throw new PxError('invalid_argument', 'mutable_parameters are not a capability of this driver');
-  }
+  parseMutable(request.mutable_parameters);
+  // Where both name a key, the VolumeAttributesClass counts, as CSI says.
+  const parameters = parseStorageClass({
+    ...(await withClaim(context.claims, request.parameters)),
+    ...request.mutable_parameters,
+  });
   const range = readSizeRange(request.capacity_range);
   return context.locks.run(`name ${name}`, 'CreateVolume', async () => {
     const source = await findSource(context, request.volume_content_source);
@@ -55,8 +59,13 @@ export async function createVolume(
     const placement = chooseNodes(context.topology, nodes, request.accessibility_requirements, {
       anyRegion: parameters.regions !== undefined,
     });
+    const { volume: existing, difference } = await findExisting(context, wish);
     const volume =
-      (await findExisting(context, wish)) ?? (await provision(context, wish, placement));
+      existing !== undefined && difference === undefined
+        ? existing
+        : await provision(context, wish, placement).catch((thrown: unknown) => {
+            throw difference === undefined ? thrown : clearer(thrown, wish.name, difference);
+          });
     return {
       volume: {
         ...volumeMessage(volume, nodes, context.topology),
@@ -74,15 +83,19 @@ async function provision(
 ): Promise<PxVolume> {
   const leastBytes = wish.source === undefined ? 0 : sizeOf(wish.source);
   const timeoutMs = wish.source === undefined ? pxTimeouts.changeMs : pxTimeouts.copyMs;
-  return context.px.CreateVolume(
-    {
-      name: wish.name,
-      spec: volumeSpec(wish, chooseSizeBytes(wish.range, leastBytes)),
-      preferred_nodes: placement.preferredNodes,
-      required: placement.required,
-      from_volume_id: wish.source?.id ?? '',
-    },
-    { timeoutMs },
+  const { limitBytes } = wish.range;
+  return policyIsArgument(
+    context.px.CreateVolume(
+      {
+        name: wish.name,
+        spec: volumeSpec(wish, chooseSizeBytes(wish.range, leastBytes)),
+        preferred_nodes: placement.preferredNodes,
+        required: placement.required,
+        from_volume_id: wish.source?.id ?? '',
+        limit_bytes: limitBytes === Infinity ? 0 : limitBytes,
+      },
+      { timeoutMs },
+    ),
   );
 }
 
@@ -90,8 +103,9 @@ function volumeSpec(wish: Wish, sizeBytes: number): VolumeSpec {
   const { parameters, source } = wish;
   return {
     size_bytes: sizeBytes,
-    replicas: parameters.replicas ?? source?.spec?.replicas ?? 1,
-    io_priority: parameters.ioPriority ?? source?.spec?.io_priority ?? 'low',
+    // 0 and '' leave it open: a storage policy may fill it in, else px-node does.
+    replicas: parameters.replicas ?? source?.spec?.replicas ?? 0,
+    io_priority: parameters.ioPriority ?? source?.spec?.io_priority ?? '',
     fs: wish.fs,
     // A copy keeps its source's block size: its file system was made for it.
     block_size_bytes: source?.spec?.block_size_bytes ?? parameters.blockSizeBytes ?? 4096,
@@ -106,8 +120,11 @@ function volumeSpec(wish: Wish, sizeBytes: number): VolumeSpec {
     no_discard: parameters.noDiscard ?? false,
     queue_depth: parameters.queueDepth ?? 128,
     labels: parameters.labels,
-    io_profile: parameters.ioProfile ?? 'auto',
+    io_profile: parameters.ioProfile ?? '',
     aggregation_level: 1,
+    storage_policy: parameters.storagePolicy ?? '',
+    snapshot_schedule: parameters.snapshotSchedule ?? '',
+    ...parameters.limits,
   };
 }
 
@@ -157,19 +174,31 @@ async function findSource(
   return volume;
 }
 
-/** The volume of that name when it is what is asked for; refused when it is something else. */
-async function findExisting(context: ControllerContext, wish: Wish): Promise<PxVolume | undefined> {
+interface Existing {
+  readonly volume?: PxVolume;
+  /** In what it is not what is asked for, as far as this can be seen from here. */
+  readonly difference?: string;
+}
+
+/** The volume of that name, when there is one and it is whole. */
+async function findExisting(context: ControllerContext, wish: Wish): Promise<Existing> {
   const existing = await lookUpVolume(context.px, wish.name);
   // A half-made one is for px-node to finish, which knows how far it came.
-  if (existing === undefined || existing.name !== wish.name || !isReady(existing)) return undefined;
+  if (existing === undefined || existing.name !== wish.name || !isReady(existing)) return {};
   // A copy has its source's size until its last step, which px-node finishes too.
   const mayBeUngrown = wish.source !== undefined && existing.parent_id === wish.source.id;
-  if (mayBeUngrown && sizeOf(existing) < wish.range.requiredBytes) return undefined;
+  if (mayBeUngrown && sizeOf(existing) < wish.range.requiredBytes) return {};
   const difference = differenceFrom(existing, wish);
-  if (difference === undefined) return existing;
-  throw new PxError('already_exists', `a volume "${wish.name}" exists with ${difference}`, {
-    id: existing.id,
-  });
+  return difference === undefined ? { volume: existing } : { volume: existing, difference };
+}
+
+/**
+ * A policy may have made another volume of this very request, which px-node
+ * remembers; when it says that the volume is a stranger's, we know in what.
+ */
+function clearer(thrown: unknown, name: string, difference: string): unknown {
+  if (toPxError(thrown).code !== 'already_exists') return thrown;
+  return new PxError('already_exists', `a volume "${name}" exists with ${difference}`);
 }
 
 function differenceFrom(existing: PxVolume, wish: Wish): string | undefined {

@@ -3,7 +3,7 @@ import type { ValidateVolumeCapabilitiesResponse } from '../../gen/csi/v1/Valida
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { PxError, toPxError } from '../../kernel/errors.js';
 import { readAccesses } from '../capability.js';
-import { parseStorageClass } from '../parameters/storage-class.js';
+import { parseMutable, parseStorageClass } from '../parameters/storage-class.js';
 import { required, requireVolume } from '../px-volumes.js';
 import type { ControllerContext } from './context.js';
 
@@ -24,6 +24,7 @@ export async function validateCapabilities(
       volume_context: request.volume_context,
       volume_capabilities: request.volume_capabilities,
       parameters: request.parameters,
+      mutable_parameters: request.mutable_parameters,
     },
   };
 }
@@ -32,9 +33,9 @@ function objection(
   volume: Volume__Output,
   request: ValidateVolumeCapabilitiesRequest__Output,
 ): string | undefined {
-  if (Object.keys(request.mutable_parameters).length > 0) return 'no parameter can be changed';
   try {
     parseStorageClass(request.parameters);
+    parseMutable(request.mutable_parameters);
     const accesses = readAccesses(request.volume_capabilities);
     if (volume.spec?.fs === 'none' && accesses.some((access) => access.kind === 'mount')) {
       return `volume "${volume.id}" is raw block and has no file system`;

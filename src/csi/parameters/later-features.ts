@@ -3,7 +3,7 @@ import { parseBoolean } from './values.js';
 
 /**
  * Parameters of features that px does not have yet. Accepting one and doing
- * nothing would be a lie about encryption, sharing or limits, so only the value
+ * nothing would be a lie about encryption or sharing, so only the value
  * that means "off" passes.
  */
 interface LaterFeature {
@@ -13,7 +13,6 @@ interface LaterFeature {
 }
 
 const isFalse = (key: string, value: string): boolean => !parseBoolean(key, value);
-const isZero = (_key: string, value: string): boolean => /^0+$/.test(value.trim());
 
 const laterKeys: Readonly<Record<string, LaterFeature>> = {
   secure: { feature: 'encryption', off: isFalse },
@@ -26,16 +25,9 @@ const laterKeys: Readonly<Record<string, LaterFeature>> = {
   sharedv4: { feature: 'shared volumes', off: isFalse },
   shared: { feature: 'shared volumes', off: isFalse },
   export_options: { feature: 'shared volumes' },
-  snap_schedule: { feature: 'snapshot schedules' },
-  snap_interval: { feature: 'snapshot schedules', off: isZero },
-  io_throttle_rd_iops: { feature: 'I/O limits', off: isZero },
-  io_throttle_wr_iops: { feature: 'I/O limits', off: isZero },
-  io_throttle_rd_bw: { feature: 'I/O limits', off: isZero },
-  io_throttle_wr_bw: { feature: 'I/O limits', off: isZero },
   journal: { feature: 'journal devices', off: isFalse },
   auto_fstrim: { feature: 'scheduled trimming', off: isFalse },
   ephemeral: { feature: 'ephemeral volumes', off: isFalse },
-  storagepolicy: { feature: 'storage policies' },
   placement_strategy: { feature: 'placement strategies' },
   scale: { feature: 'volume sets', off: (_key, value) => /^[01]$/.test(value.trim()) },
 };

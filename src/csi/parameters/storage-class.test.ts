@@ -1,6 +1,6 @@
 import { PxError } from '../../kernel/errors.js';
 import { parseSnapshotClass } from './snapshot-class.js';
-import { parseStorageClass } from './storage-class.js';
+import { parseMutable, parseStorageClass } from './storage-class.js';
 
 function refusal(parameters: Record<string, string>): PxError {
   try {
@@ -48,9 +48,9 @@ describe('StorageClass parameters', () => {
     ],
     ['secure', 'false', {}],
     ['sharedv4', 'false', {}],
-    ['snap_interval', '0', {}],
+    ['snap_interval', '0', { snapshotSchedule: '' }],
     ['journal', 'false', {}],
-    ['io_throttle_rd_iops', '0', {}],
+    ['io_throttle_rd_iops', '0', { limits: { max_read_iops: 0 } }],
   ])('%s=%s', (key, value, expected) => {
     expect(parseStorageClass({ [key]: value })).toEqual({ labels: {}, ...expected });
   });
@@ -85,6 +85,14 @@ describe('StorageClass parameters', () => {
     ['createoptions', '-b'],
     ['createoptions', '-b 1024 /dev/sda'],
     ['labels', 'novalue'],
+    ['storagepolicy', ' '],
+    ['snap_schedule', 'periodic'],
+    ['snap_schedule', 'daily=25:00'],
+    ['snap_schedule', 'weekly=someday@12:00'],
+    ['snap_schedule', 'periodic=60;periodic=90'],
+    ['snap_interval', '-1'],
+    ['io_throttle_rd_iops', 'many'],
+    ['io_throttle_wr_bw', '1.5'],
     ['size', '10G'],
     ['parent', 'abc'],
   ])('%s=%s is refused with the key, the value and what is allowed', (key, value) => {
@@ -103,14 +111,9 @@ describe('StorageClass parameters', () => {
     ['sharedv4', 'true'],
     ['sharedv4_svc_type', 'ClusterIP'],
     ['shared', '1'],
-    ['snap_schedule', 'periodic=60,10'],
-    ['snap_interval', '15'],
-    ['io_throttle_rd_iops', '100'],
-    ['io_throttle_wr_bw', '5'],
     ['journal', 'true'],
     ['auto_fstrim', 'true'],
     ['ephemeral', 'true'],
-    ['storagepolicy', 'gold'],
     ['placement_strategy', 'spread'],
     ['export_options', 'rw'],
     ['scale', '3'],
@@ -120,6 +123,53 @@ describe('StorageClass parameters', () => {
     expect(error.code).toBe('invalid_argument');
     expect(error.message).toContain(`"${key}"`);
     expect(error.message).toContain('this version has no');
+  });
+
+  it('reads policies, schedules and limits', () => {
+    expect(
+      parseStorageClass({
+        storagepolicy: 'gold',
+        snap_schedule: 'daily=9:00; periodic=60,10',
+        io_throttle_rd_iops: '100',
+        io_throttle_wr_bw: '5',
+      }),
+    ).toEqual({
+      storagePolicy: 'gold',
+      snapshotSchedule: 'periodic=60,10;daily=09:00,7',
+      limits: { max_read_iops: 100, max_write_bytes_per_second: 5 * 1024 ** 2 },
+      labels: {},
+    });
+    expect(parseStorageClass({ snap_interval: '15', snap_schedule: 'daily=12:00,2' })).toEqual({
+      snapshotSchedule: 'periodic=15,5;daily=12:00,2',
+      labels: {},
+    });
+    expect(parseStorageClass({ snap_interval: '0' })).toEqual({ snapshotSchedule: '', labels: {} });
+  });
+
+  it('refuses what says the same thing twice', () => {
+    const twice = refusal({ io_throttle_wr_iops: '10', io_throttle_wr_bw: '5' });
+    expect(twice.code).toBe('invalid_argument');
+    expect(twice.message).toMatch(/io_throttle_wr_iops.*io_throttle_wr_bw/);
+    expect(parseStorageClass({ io_throttle_wr_iops: '0', io_throttle_wr_bw: '5' }).limits).toEqual({
+      max_write_iops: 0,
+      max_write_bytes_per_second: 5 * 1024 ** 2,
+    });
+    expect(refusal({ snap_interval: '15', snap_schedule: 'periodic=60' }).message).toContain(
+      'snap_interval',
+    );
+  });
+
+  it('lets a VolumeAttributesClass change nothing but what can change', () => {
+    expect(parseMutable({ repl: '2', io_priority: 'high' })).toEqual({
+      replicas: 2,
+      ioPriority: 'high',
+      labels: {},
+    });
+    for (const key of ['fs', 'sticky', 'group', 'team', 'csi.storage.k8s.io/pvc/name']) {
+      expect(() => parseMutable({ [key]: 'x' })).toThrow(
+        new RegExp(`mutable parameter "${key}" can't be changed; allowed: repl, `),
+      );
+    }
   });
 
   it('never repeats a secret', () => {

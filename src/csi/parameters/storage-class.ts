@@ -1,7 +1,14 @@
-import { PxError } from '../../kernel/errors.js';
+import { PxError, toPxError } from '../../kernel/errors.js';
+import {
+  formatSchedule,
+  maxIntervalMinutes,
+  parseSchedule,
+} from '../../kernel/snapshot-schedule.js';
+import type { SnapshotSchedule } from '../../kernel/storage-policy.js';
 import { parseFormatOptions } from './format-options.js';
 import { isLaterFeature, isLaterFeatureOff } from './later-features.js';
 import { parseMountOptions } from './mount-options.js';
+import { checkThrottle, throttleParsers, type ThrottleLimits } from './throttle.js';
 import {
   badValue,
   parseBoolean,
@@ -35,6 +42,10 @@ export interface ClassParameters {
   queueDepth?: number;
   mountOptions?: string[];
   formatOptions?: string[];
+  storagePolicy?: string;
+  /** In its canonical text; '' for none. */
+  snapshotSchedule?: string;
+  limits?: ThrottleLimits;
   labels: Record<string, string>;
 }
 
@@ -116,6 +127,13 @@ const parsers: Readonly<Record<string, Parser>> = {
   createoptions: (key, value, into) => {
     into.formatOptions = parseFormatOptions(key, value);
   },
+  storagepolicy: (key, value, into) => {
+    if (value.trim() === '') throw badValue(key, value, 'the name of a storage policy');
+    into.storagePolicy = value.trim();
+  },
+  snap_schedule: parseSnapSchedule,
+  snap_interval: parseSnapInterval,
+  ...throttleParsers,
   label: addLabels,
   labels: addLabels,
   parent: refuseParent,
@@ -136,7 +154,34 @@ export function parseStorageClass(parameters: Readonly<Record<string, string>>):
     if (parser !== undefined) parser(key, value, parsed);
     else if (!isLaterFeatureOff(key, value)) parsed.labels[metadataLabels[key] ?? key] = value;
   }
+  checkThrottle(parsed.limits);
   return parsed;
+}
+
+/** What a VolumeAttributesClass may change of a volume that lives. */
+const mutableKeys = [
+  'repl',
+  'io_priority',
+  'priority_io',
+  'storagepolicy',
+  'snap_schedule',
+  'snap_interval',
+  ...Object.keys(throttleParsers),
+];
+
+/** Nothing but what can be changed: a key that is only misspelt must not become a label. */
+export function parseMutable(parameters: Readonly<Record<string, string>>): ClassParameters {
+  const wrong = Object.keys(parameters)
+    .sort()
+    .find((key) => !mutableKeys.includes(key));
+  if (wrong !== undefined) {
+    throw new PxError(
+      'invalid_argument',
+      `mutable parameter "${wrong}" can't be changed; allowed: ${mutableKeys.join(', ')}`,
+      { key: wrong },
+    );
+  }
+  return parseStorageClass(parameters);
 }
 
 /** Whether a key means something here, be it for a feature that is still to come. */
@@ -154,6 +199,31 @@ function parsePriority(key: string, value: string, into: ClassParameters): void 
     );
   }
   into.ioPriority = priority;
+}
+
+function parseSnapSchedule(key: string, value: string, into: ClassParameters): void {
+  // snap_interval comes before snap_schedule in the order of names.
+  const before = parseSchedule(key, into.snapshotSchedule ?? '');
+  const own = scheduleOf(key, value);
+  if (own.interval !== undefined && before.interval !== undefined) {
+    throw badValue(key, value, 'no "periodic" beside snap_interval, which says the same');
+  }
+  into.snapshotSchedule = formatSchedule({ ...before, ...own });
+}
+
+function scheduleOf(key: string, value: string): SnapshotSchedule {
+  try {
+    return parseSchedule(key, value);
+  } catch (thrown) {
+    const [, allowed = ''] = toPxError(thrown).message.split('allowed: ');
+    throw badValue(key, value, allowed);
+  }
+}
+
+function parseSnapInterval(key: string, value: string, into: ClassParameters): void {
+  const intervalMinutes = parseInteger(key, value, 0, maxIntervalMinutes);
+  into.snapshotSchedule =
+    intervalMinutes === 0 ? '' : formatSchedule({ interval: { intervalMinutes } });
 }
 
 function addLabels(key: string, value: string, into: ClassParameters): void {

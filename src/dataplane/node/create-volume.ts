@@ -8,7 +8,7 @@ import { placeReplicas, type Placement } from '../cluster/placement.js';
 import { atCoordinator } from './coordinator-node.js';
 import { lockWaitMs, type NodeContext } from './context.js';
 import { copyVolume } from './copy-volume.js';
-import { governRequest, requestDigest, type GovernedVolume } from './governed-volume.js';
+import { governRequest, openRules, requestDigest, type GovernedVolume } from './governed-volume.js';
 import { groupReplicas, placementNodes, placementRules } from './placement-input.js';
 import { ensureReplicaOn, newReplica } from './replicas.js';
 import { checkName, parseVolumeSpec, sameSpec, type AskedVolume } from './volume-spec.js';
@@ -41,13 +41,13 @@ async function planVolume(
   request: CreateVolumeRequest__Output,
   asked: AskedVolume,
 ): Promise<VolumeRecord> {
-  const wish = { name: request.name, limitBytes: limitOf(request), parentId: '' };
-  const governed = await governRequest(context, wish, asked);
+  const governed = await governRequest(context, wishOf(request, ''), asked);
   return newRecord(request.name, governed, await place(context, request, governed, []));
 }
 
-function limitOf(request: CreateVolumeRequest__Output): number {
-  return Number(request.limit_bytes) || Infinity;
+function wishOf(request: CreateVolumeRequest__Output, parentId: string) {
+  const limitBytes = Number(request.limit_bytes) || Infinity;
+  return { name: request.name, limitBytes, parentId, open: openRules(request.spec) };
 }
 
 async function createFrom(
@@ -68,8 +68,7 @@ async function createFrom(
     call,
     source.record,
     async () => {
-      const parentId = source.record.id;
-      const wish = { name: request.name, limitBytes: limitOf(request), parentId };
+      const wish = wishOf(request, source.record.id);
       const governed = await governRequest(context, wish, asked);
       const record = await copyVolume(context, {
         sourceId: source.record.id,

@@ -1,4 +1,5 @@
 import type { VolumeRecord } from '../../kernel/volume-record.js';
+import type { VolumeSpec__Output } from '../../gen/px/v1/VolumeSpec.js';
 import { digestOf } from '../policy/policy-digest.js';
 import { askedPolicy, governing, revisionOf } from '../policy/policy-entry.js';
 import { coercedLabel, enforce } from '../policy/volume-rules.js';
@@ -17,13 +18,29 @@ export function requestDigest({ sizeBytes, spec }: AskedVolume, parentId: string
   return digestOf({ sizeBytes, spec, parentId });
 }
 
+/** What a request says nothing of, by the policy rule that may fill it in. */
+export function openRules(spec: VolumeSpec__Output | null): ReadonlySet<string> {
+  const open = new Set<string>();
+  if (!spec?.replicas) open.add('volume.replication');
+  if (!spec?.io_priority) open.add('volume.ioPriority');
+  if (!spec?.io_profile) open.add('volume.ioProfile');
+  // A flag that is not set can't be told from one that is not spoken of.
+  if (spec?.sticky !== true) open.add('volume.sticky');
+  return open;
+}
+
 /**
  * What the policies of now make of a request for a volume that is not there
  * yet. One that is there is taken as it is: its policy may be gone meanwhile.
  */
 export async function governRequest(
   context: NodeContext,
-  request: { readonly name: string; readonly limitBytes: number; readonly parentId: string },
+  request: {
+    readonly name: string;
+    readonly limitBytes: number;
+    readonly parentId: string;
+    readonly open: ReadonlySet<string>;
+  },
   asked: AskedVolume,
 ): Promise<GovernedVolume> {
   const origin = { requestDigest: requestDigest(asked, request.parentId) };
@@ -31,7 +48,7 @@ export async function governRequest(
   if (existing?.record.name === request.name) return { ...asked, origin };
   const entry = askedPolicy(await context.policies.all(), asked.spec.storagePolicy ?? '');
   if (entry === undefined) return { ...asked, origin };
-  const volume = enforce(entry, asked, { limitBytes: request.limitBytes });
+  const volume = enforce(entry, asked, request);
   const label = volume.spec.labels[coercedLabel];
   if (label !== undefined) {
     context.logger.info('a storage policy changed what was asked for', {

@@ -8,7 +8,7 @@ import type { CallContext } from '../../platform/grpc-server.js';
 import { atCoordinator } from './coordinator-node.js';
 import { lockWaitMs, type NodeContext } from './context.js';
 import { copyVolume } from './copy-volume.js';
-import { cloneSpec, governRequest } from './governed-volume.js';
+import { cloneSpec, governRequest, openRules } from './governed-volume.js';
 import { parseSize } from './volume-spec.js';
 import { isInternal, viewVolume } from './volume-view.js';
 
@@ -57,7 +57,9 @@ export async function cloneVolume(
     call,
     source,
     async () => {
-      const wish = { name: request.name, limitBytes: Infinity, parentId: source.id };
+      // What a clone inherits nobody asked for: the policy may change it.
+      const open = openRules(null);
+      const wish = { name: request.name, limitBytes: Infinity, parentId: source.id, open };
       const spec = await cloneSpec(context, source, request.labels);
       const governed = await governRequest(context, wish, { sizeBytes, spec });
       const clone = await copyVolume(context, {

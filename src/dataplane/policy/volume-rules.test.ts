@@ -91,6 +91,13 @@ describe('enforce', () => {
     expect(() => enforce(entry, volume({ replicas: 2 }), unlimited)).toThrow(/labels: .*missing/);
   });
 
+  it('fills in what was left open, also when it rejects', () => {
+    const replication = { value: 2, operator: 'Minimum' as const };
+    const entry = testEntry('gold', { volume: { replication }, enforcement: 'Reject' });
+    const open = new Set(['volume.replication']);
+    expect(enforce(entry, volume({}), { limitBytes: Infinity, open }).spec.replicas).toBe(2);
+  });
+
   it("does not make a volume larger than the caller's limit", () => {
     const entry = testEntry('big', {
       volume: { sizeBytes: { value: 4 * gib, operator: 'Minimum' } },

@@ -23,6 +23,8 @@ export interface Breach {
 export interface Bounds {
   /** A caller's upper limit; Infinity for none. */
   readonly limitBytes: number;
+  /** Rules about what the caller left open: the policy fills it in, also one that rejects. */
+  readonly open?: ReadonlySet<string>;
 }
 
 /** The label in which a coerced volume says what its policy changed. */
@@ -56,8 +58,8 @@ export function enforce(entry: PolicyEntry, asked: RuledVolume, bounds: Bounds):
   for (const { rule } of breachesOf(policy.volume, asked)) {
     const breach = breachesOf(policy.volume, volume).find((candidate) => candidate.rule === rule);
     if (breach === undefined) continue;
-    if (policy.enforcement === 'Reject' || breach.remedy === undefined)
-      throw refusal(entry, breach);
+    const mayChange = policy.enforcement === 'Coerce' || bounds.open?.has(rule) === true;
+    if (!mayChange || breach.remedy === undefined) throw refusal(entry, breach);
     changes.push(breach.remedy.text);
     volume = breach.remedy.volume;
   }
