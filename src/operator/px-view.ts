@@ -29,7 +29,8 @@ export function pxView(context: Pick<OperatorContext, 'px'>): PxView {
   return view;
 }
 
-const callTimeoutMs = 5_000;
+/** A node that just died still looks well: the next call goes to another. */
+const callTimeoutMs = 3_000;
 const listTimeoutMs = 20_000;
 const pageEntries = 1_000;
 

@@ -22,7 +22,8 @@ import type { FenceCause } from './judge.js';
  */
 export type FailoverContext = Pick<OperatorContext, 'kube' | 'px' | 'events' | 'logger'>;
 
-const fenceTimeoutMs = 15_000;
+/** px asks each of the other nodes for up to 15 s. */
+const fenceTimeoutMs = 20_000;
 
 export interface FenceRequest {
   readonly node: string;

@@ -58,6 +58,16 @@ describe('which nodes are failed over', () => {
       evacuate('dead'),
     ],
     [
+      'dead and fenced, and this operator has just started',
+      {
+        px: offline,
+        kubelet: { silentMs: 500, renewEveryMs: 10_000, renewedSinceStart: false },
+        taint: 'ours',
+        fenced: 'dead',
+      },
+      evacuate('dead'),
+    ],
+    [
       'dead and fenced, the taint was removed by hand',
       { px: offline, kubelet: dead, fenced: 'dead' },
       failOver('dead', false),
@@ -92,9 +102,7 @@ describe('which nodes are failed over', () => {
 
 describe('what forbids to act', () => {
   const lost: Partial<NodeEvidence> = { px: offline, kubelet: dead };
-  const [held] = [
-    (verdict: ReturnType<typeof judge>) => verdict.held.map(({ node: name }) => name),
-  ];
+  const held = (verdict: ReturnType<typeof judge>) => verdict.held.map(({ node: name }) => name);
 
   it('holds when no other kubelet was heard of: this operator may be cut off', () => {
     const others = [node('b', { kubelet: silent(16_000) })];

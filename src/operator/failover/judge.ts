@@ -90,7 +90,7 @@ function judgeNode(
   if (px === undefined) return undefined;
   const failure = evidence.pxIsFresh ? failureOf(node, settings) : undefined;
   if (node.fenced !== undefined) {
-    if (failure !== undefined) {
+    if (failure !== undefined || isStillAway(node, evidence)) {
       // Fenced already, so moving its pods is safe whatever else is going on.
       if (node.taint !== 'none') return { kind: 'evacuate', node: name, cause: node.fenced };
     } else if (isBack(node, evidence)) {
@@ -122,6 +122,14 @@ function failureOf(node: NodeEvidence, settings: FailoverSettings): FenceCause |
   if (!isSilent(node.kubelet, settings.silenceMs)) return undefined;
   if (node.px?.state === 'offline') return 'dead';
   return settings.whenUnreachable ? 'unreachable' : undefined;
+}
+
+/**
+ * Of a node that was fenced before: an operator that has just started need not
+ * wait for the whole silence of its kubelet to go on with it.
+ */
+function isStillAway(node: NodeEvidence, evidence: FailoverEvidence): boolean {
+  return evidence.pxIsFresh && node.px?.state === 'offline' && !isFresh(node.kubelet);
 }
 
 /** Why a node that looks dead is left alone. */

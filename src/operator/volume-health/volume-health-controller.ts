@@ -29,11 +29,12 @@ const settleMs = 10_000;
 export const setUpVolumeHealth: SetUpController = (context, enqueue) => {
   const clusters = context.cache<StorageCluster>(resources.storageCluster);
   clusters.onChange(() => enqueue(key));
+  const controller = new VolumeHealthController(context, clusters);
   pxView(context).onNodesChange(() => {
+    controller.lookAgain();
     enqueue(key);
-    enqueue(key, settleMs);
   });
-  return new VolumeHealthController(context, clusters);
+  return controller;
 };
 
 class VolumeHealthController implements Controller {
@@ -43,9 +44,16 @@ class VolumeHealthController implements Controller {
   /** After a restart what is still bad is said once more; Events count repeats. */
   #known: ReadonlyMap<string, Health> = new Map();
 
+  #settling = false;
+
   constructor(context: OperatorContext, clusters: KubeCache<StorageCluster>) {
     this.#context = context;
     this.#clusters = clusters;
+  }
+
+  /** The nodes changed: what that does to volumes shows with the next pass, or the one after. */
+  lookAgain(): void {
+    this.#settling = true;
   }
 
   async reconcile(): Promise<ReconcileResult> {
@@ -55,6 +63,8 @@ class VolumeHealthController implements Controller {
     if (view.lastNodes() === undefined && cluster.status?.phase === 'Initializing') {
       return { requeueAfterMs: relaxedMs };
     }
+    const settling = this.#settling;
+    this.#settling = false;
     const [volumes, nodes] = [await view.volumes(maxAgeMs), await view.nodes(relaxedMs)];
     const health = volumesHealth(volumes, nodes);
     const changes = healthChanges(this.#known, health);
@@ -62,7 +72,7 @@ class VolumeHealthController implements Controller {
     // After the Events: a pass that failed is repeated as a whole.
     this.#known = new Map(health.map((volume) => [volume.id, volume.health]));
     this.#report(health);
-    return { requeueAfterMs: relaxedMs };
+    return { requeueAfterMs: settling ? settleMs : relaxedMs };
   }
 
   async #tell(changes: readonly VolumeHealth[]): Promise<void> {
