@@ -210,7 +210,7 @@ export class TestingApiServer {
 
   private merge(path: string, object: KubeObject | undefined, patch: KubeObject): Answer {
     if (object === undefined) return status(404, 'NotFound', 'not found');
-    const wanted = patch.metadata.resourceVersion;
+    const wanted = (patch.metadata as KubeObject['metadata'] | undefined)?.resourceVersion;
     if (wanted !== undefined && wanted !== object.metadata.resourceVersion) {
       return status(409, 'Conflict', 'the object has been modified');
     }
