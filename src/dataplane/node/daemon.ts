@@ -30,6 +30,7 @@ import { KvKeys, type Kvdb } from '../kvdb/port.js';
 import { PolicyRepository } from '../policy/policy-repository.js';
 import { openPools } from '../pool/open-pools.js';
 import type { PoolSet } from '../pool/contracts.js';
+import type { SnapshotScheduler } from '../schedule/snapshot-scheduler.js';
 import { readBootId } from '../store/boot-id.js';
 import { addressOf, hostPort, type Interfaces } from './addresses.js';
 import type { BlockPath } from './block-path.js';
@@ -50,6 +51,7 @@ import { PolicyApplier } from './policy-applier.js';
 import { Publisher } from './publisher.js';
 import { ReplicaUsage } from './replica-usage.js';
 import { Reconciler } from './reconcile.js';
+import { scheduledSnapshots } from './scheduled-snapshots.js';
 
 export interface DaemonDeps {
   readonly config: NodeConfig;
@@ -82,6 +84,7 @@ export class Daemon {
   private healer: Healer | undefined;
   private publisher: Publisher | undefined;
   private policyApplier: PolicyApplier | undefined;
+  private scheduler: SnapshotScheduler | undefined;
 
   constructor(private readonly deps: DaemonDeps) {}
 
@@ -135,6 +138,7 @@ export class Daemon {
   /** Ends this process's part. The holder and the engine go on: attached volumes keep doing I/O. */
   async stop(): Promise<void> {
     this.policyApplier?.close();
+    this.scheduler?.close();
     this.healer?.close();
     this.reconciler?.close();
     this.publisher?.close();
@@ -314,11 +318,15 @@ export class Daemon {
     this.reconciler = new Reconciler(context);
     this.healer = new Healer(context);
     this.policyApplier = new PolicyApplier(context);
+    const scheduler = scheduledSnapshots(context);
+    this.scheduler = scheduler;
     void joined.then(() => {
       this.publisher?.start();
       this.reconciler?.start();
       this.healer?.start();
       this.policyApplier?.start();
+      context.view.onChange(() => scheduler.wake());
+      scheduler.wake();
     });
     context.kvdb.onStatus(({ available, reason }) => {
       if (available) context.logger.info('the kvdb answers');
