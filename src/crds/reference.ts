@@ -1,4 +1,5 @@
 import type { Definition } from './definitions.js';
+import { runtimeOptionNames } from './runtime-options.js';
 import { structuralSchema, type StructuralSchema } from './structural-schema.js';
 
 /** `docs/reference/custom-resources.md`, from the same source as the manifests. */
@@ -12,7 +13,17 @@ export function referenceDocument(definitions: readonly Definition[]): string {
     'support are named in the condition `FieldsSupported` of the StorageCluster, as are fields that',
     'it does not know.',
   ];
-  return [...head, ...definitions.flatMap(section)].join('\n') + '\n';
+  const options = [
+    '',
+    '## Runtime options',
+    '',
+    'Names that `spec.runtimeOptions` and `spec.nodes[].runtimeOptions` of a StorageCluster know.',
+    '',
+    '| Name | Meaning |',
+    '| --- | --- |',
+    ...Object.entries(runtimeOptionNames).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`),
+  ];
+  return [...head, ...definitions.flatMap(section), ...options].join('\n') + '\n';
 }
 
 function section(definition: Definition): string[] {

@@ -43,11 +43,8 @@ describe('unsupportedFields', () => {
       { runtimeOptions: { num_io_threads: '10' } },
       ['runtimeOptions.num_io_threads'],
     ],
-    [
-      'certificates in files',
-      { security: { tls: { rootCA: { filename: '/a' } } } },
-      ['security.tls.rootCA.filename'],
-    ],
+    ['TLS', { security: { enabled: true, tls: { enabled: true } } }, ['security.tls']],
+    ['TLS, turned off', { security: { tls: { enabled: false } } }, []],
     ['a field that nobody knows', { storrage: {} }, ['storrage']],
     ['one inside', { csi: { enabled: true, limit: 1 } }, ['csi.limit']],
     ['one in a list', { nodes: [{ selector: { nodeNam: 'a' } }] }, ['nodes[0].selector.nodeNam']],

@@ -1,3 +1,4 @@
+import { runtimeOptionNames } from './runtime-options.js';
 import { storageClusterSpec } from './storage-cluster.js';
 import { structuralSchema, unknownFields, type StructuralSchema } from './structural-schema.js';
 
@@ -13,9 +14,6 @@ interface Entry {
   /** Values that ask for nothing we lack; absence always is one. */
   readonly fine?: (value: unknown) => boolean;
 }
-
-/** Runtime options that px knows; the parts that read them are named by their prefix. */
-const runtimeOption = /^(failover|drain|volume-health|rollout|timing|resync)([-./][a-z0-9-./]+)?$/;
 
 const off = (value: unknown): boolean => value === false;
 const offOrDisabled = (value: unknown): boolean => field(value, 'enabled') === false;
@@ -103,13 +101,15 @@ const entries: readonly Entry[] = [
   { path: 'monitoring.telemetry', message: 'px reports to nobody', fine: notEnabled },
   {
     path: 'security.auth',
-    message: 'callers are not checked by tokens: set security.tls',
+    message: 'callers are not checked by tokens',
     fine: offOrDisabled,
   },
-  ...['rootCA', 'serverCert', 'serverKey'].map((name) => ({
-    path: `security.tls.${name}.filename`,
-    message: 'put it into a Secret and name that in secretRef',
-  })),
+  {
+    path: 'security.tls',
+    message:
+      'nodes started by the operator talk to each other without TLS: keep them on a network of their own',
+    fine: offOrDisabled,
+  },
   {
     path: 'autoUpdateComponents',
     message: 'components follow the release of the operator',
@@ -138,7 +138,7 @@ export function unsupportedFields(spec: unknown): UnsupportedField[] {
   const options = ['runtimeOptions', 'nodes[].runtimeOptions'].flatMap((path) =>
     valuesAt(spec, path).flatMap(([at, value]) =>
       Object.keys(asRecord(value))
-        .filter((name) => !runtimeOption.test(name))
+        .filter((name) => runtimeOptionNames[name] === undefined)
         .map((name) => ({ path: `${at}.${name}`, message: 'px has no such runtime option' })),
     ),
   );
