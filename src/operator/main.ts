@@ -29,6 +29,7 @@ import { systemClock } from './run/clock.js';
 import { OperatorMetrics } from './run/metrics.js';
 import { Operator } from './run/operator.js';
 import { prepareDelete } from './run/prepare-delete.js';
+import { selfTest } from './run/self-test.js';
 
 interface CommonFlags {
   readonly kubeconfig?: string;
@@ -108,6 +109,16 @@ interface PrepareDeleteFlags {
   readonly ignoreAttached: boolean;
   readonly driverName: string;
 }
+
+command('self-test', 'see that the cluster runs and that a mounted volume holds what is written')
+  .requiredOption('--volume-dir <path>', 'where the volume of a claim is mounted')
+  .option('--driver-name <name>', 'the CSI driver', 'pxd.portworx.com')
+  .action((flags: CommonFlags & { volumeDir: string; driverName: string }) =>
+    once(async () => {
+      const { kube } = await connect(flags, () => undefined);
+      await selfTest({ ...flags, kube, say });
+    }),
+  );
 
 /** A container that starts again in its pod has the lead back at once; elsewhere names may repeat. */
 function defaultIdentity(): string {
