@@ -25,6 +25,7 @@ it.each([
   ['localhost/px:1', 'reg.example', 'reg.example/px:1'],
   ['px:1', 'reg.example', 'reg.example/px:1'],
   ['px:1', undefined, 'px:1'],
+  ['reg.example/mirror/openpx/px:1', 'reg.example/mirror/', 'reg.example/mirror/openpx/px:1'],
 ])('%s from the registry %s', (image, registry, expected) => {
   expect(withRegistry(image, registry)).toBe(expected);
 });

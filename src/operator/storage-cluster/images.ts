@@ -69,9 +69,12 @@ export function versionOf(image: string): string {
 /** `registry.example/mirror` + `registry.k8s.io/a/b:1` = `registry.example/mirror/a/b:1`. */
 export function withRegistry(image: string, registry: string | undefined): string {
   if (registry === undefined || registry === '') return image;
+  const prefix = `${registry.replace(/\/+$/, '')}/`;
+  // The operator's own image, which is the default, may already come from there.
+  if (image.startsWith(prefix)) return image;
   const [first = '', ...rest] = image.split('/');
   const path = rest.length > 0 && isRegistry(first) ? rest.join('/') : image;
-  return `${registry.replace(/\/+$/, '')}/${path}`;
+  return `${prefix}${path}`;
 }
 
 /** The rule of image references: the first part is a host if it has a dot, a port, or is localhost. */
