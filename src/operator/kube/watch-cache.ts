@@ -25,8 +25,10 @@ export const defaultWatchTiming: WatchTiming = {
   watchMs: 600_000,
   relistMs: 3_600_000,
   firstRetryMs: 1_000,
-  longestRetryMs: 30_000,
+  longestRetryMs: 10_000,
 };
+
+const newsAfterFailures = 5;
 
 export type RestartReason = 'ended' | 'error' | 'gone' | 'silent' | 'relist';
 
@@ -122,17 +124,27 @@ export class WatchCache<T extends KubeObject> implements KubeCache<T> {
     const { logger, timing, onRestart } = this.options;
     const gone = isGone(error);
     onRestart(gone ? 'gone' : error.fields.silent === true ? 'silent' : 'error');
-    if (gone) this.version = undefined;
+    if (gone && this.version !== undefined) {
+      // The server is well, and the list is there for the asking.
+      this.version = undefined;
+      return;
+    }
     this.failures += 1;
     const longest = Math.min(timing.firstRetryMs * 2 ** (this.failures - 1), timing.longestRetryMs);
-    // The first time a version is too old the list is there for the asking.
-    const waitMs = gone && this.failures === 1 ? 0 : longest * (0.5 + Math.random() / 2);
-    const level = this.failures > 2 ? 'warn' : 'info';
+    const waitMs = longest * (0.5 + Math.random() / 2);
+    const level = this.failures === newsAfterFailures ? 'warn' : 'debug';
     logger[level](`the watch of ${this.resource.plural} starts again`, {
       reason: error.message,
       waitMs: Math.round(waitMs),
     });
     await this.pause(waitMs);
+  }
+
+  private recovered(): void {
+    if (this.failures >= newsAfterFailures) {
+      this.options.logger.info(`the watch of ${this.resource.plural} is well again`);
+    }
+    this.failures = 0;
   }
 
   private async pause(waitMs: number): Promise<void> {
@@ -156,6 +168,7 @@ export class WatchCache<T extends KubeObject> implements KubeCache<T> {
     for (const [key, object] of this.objects) if (!present.has(key)) this.remove(key, object);
     this.version = resourceVersion;
     this.listedAtMs = monotonicMs();
+    this.recovered();
     this.isReady = true;
     this.markReady();
   }
@@ -220,7 +233,7 @@ export class WatchCache<T extends KubeObject> implements KubeCache<T> {
       // A version that is too old comes as an event with a Status, after an answer of 200.
       return kubeError({ status: event.object.code ?? 500, json: event.object }, 'watch');
     }
-    this.failures = 0;
+    this.recovered();
     this.version = event.object.metadata.resourceVersion ?? this.version;
     if (event.type === 'BOOKMARK') return undefined;
     const object = event.object as unknown as T;

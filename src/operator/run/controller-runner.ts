@@ -67,7 +67,7 @@ export class ControllerRunner {
       // Another writer was faster: what we read was old, and the next pass reads anew.
       const level = error.code === 'aborted' ? 'info' : 'warn';
       this.logger[level](`${controller.name}: the pass failed`, {
-        ...{ key, code: error.code, reason: error.message, retryInMs },
+        ...{ of: key, code: error.code, reason: error.message, retryInMs },
         ...(error.code === 'internal' ? { stack: stackOf(error.cause ?? error) } : {}),
       });
     }
