@@ -3,6 +3,7 @@ import type { Logger } from '../../platform/logger.js';
 import { monotonicMs } from '../../platform/monotonic.js';
 import type { Kvdb, KvKeys, KvWatch } from '../kvdb/port.js';
 import { parseEntry, type Policies, type PolicyEntry } from '../policy/policy-entry.js';
+import { parseNodeFlags, type NodeFlags } from './node-flags.js';
 import { parseNodeRecord, type NodeRecord } from './node-record.js';
 import { parseVolumeRecord } from './volume-repository.js';
 
@@ -16,6 +17,8 @@ export interface ClusterState {
   readonly maintenance: ReadonlyMap<string, string>;
   /** The storage policies, by name. */
   readonly policies: Policies;
+  /** By node id; most nodes have none. */
+  readonly flags: ReadonlyMap<string, NodeFlags>;
   /** 0 before anything was read. */
   readonly readAtMs: number;
 }
@@ -26,6 +29,7 @@ const empty: ClusterState = {
   volumes: new Map(),
   maintenance: new Map(),
   policies: new Map(),
+  flags: new Map(),
   readAtMs: 0,
 };
 
@@ -162,7 +166,7 @@ export class ClusterView {
     const there = new Set(keys);
     const kept = <T>(prefix: string, map: ReadonlyMap<string, T>): Map<string, T> =>
       new Map([...map].filter(([id]) => there.has(prefix + id)));
-    const { nodes, alive, volumes, maintenance, policies } = this.state;
+    const { nodes, alive, volumes, maintenance, policies, flags } = this.state;
     this.keysRead = there;
     this.state = {
       nodes: kept(this.keys.nodes, nodes),
@@ -170,6 +174,7 @@ export class ClusterView {
       volumes: kept(this.keys.volumes, volumes),
       maintenance: kept(this.keys.maintenance, maintenance),
       policies: kept(this.keys.policies, policies),
+      flags: kept(this.keys.nodeFlags, flags),
       readAtMs: monotonicMs(),
     };
     return true;
@@ -190,6 +195,7 @@ export class ClusterView {
     const volumes = new Map(before.volumes);
     const maintenance = new Map(before.maintenance);
     const policies = new Map(before.policies);
+    const flags = new Map(before.flags);
     for (const { key, value } of entries) {
       if (key.startsWith(this.keys.alive)) alive.add(key.slice(this.keys.alive.length));
       else if (key.startsWith(this.keys.maintenance)) {
@@ -199,6 +205,9 @@ export class ClusterView {
         if (node !== undefined) nodes.set(node.id, node);
       } else if (key.startsWith(this.keys.volumes)) this.addVolume(volumes, key, value);
       else if (key.startsWith(this.keys.policies)) this.addPolicy(policies, key, value);
+      else if (key.startsWith(this.keys.nodeFlags)) {
+        flags.set(key.slice(this.keys.nodeFlags.length), parseNodeFlags(value));
+      }
     }
     const grew = volumes.size > before.volumes.size && before.volumes.size > 0;
     return {
@@ -207,6 +216,7 @@ export class ClusterView {
       volumes: grew ? new Map([...volumes].sort(([a], [b]) => (a < b ? -1 : 1))) : volumes,
       maintenance,
       policies,
+      flags,
       readAtMs: monotonicMs(),
     };
   }

@@ -46,6 +46,7 @@ export class NodeRegistry {
   /** Refuses a store that belongs to another cluster of the same name. */
   async joinCluster(uuid: string): Promise<string> {
     const { kvdb, keys, clusterId } = this.deps;
+    await this.refuseRemoved();
     for (;;) {
       const present = await kvdb.get(keys.cluster);
       if (present !== undefined) return (JSON.parse(present.value) as { uuid: string }).uuid;
@@ -91,12 +92,20 @@ export class NodeRegistry {
     }
   }
 
-  /** Puts what others must know of this node; only its own daemon writes it. */
+  /**
+   * Puts what others must know of this node; only its own daemon writes it. One
+   * that was decommissioned meanwhile must not come back by that.
+   */
   async publish(record: NodeRecord): Promise<boolean> {
-    const outcome = await this.deps.kvdb.txn(
-      [],
-      [{ type: 'put', key: this.deps.keys.node(record.id), value: JSON.stringify(record) }],
+    const { kvdb, keys } = this.deps;
+    const outcome = await kvdb.txn(
+      [{ key: keys.removedNodes + record.id, modRevision: 0 }],
+      [{ type: 'put', key: keys.node(record.id), value: JSON.stringify(record) }],
     );
+    if (outcome.outcome === 'conflict') {
+      await this.leave();
+      this.deps.onConflict(this.removed());
+    }
     return outcome.outcome === 'ok';
   }
 
@@ -108,6 +117,19 @@ export class NodeRegistry {
   async leave(): Promise<void> {
     this.stopped = true;
     await this.lease?.revoke();
+  }
+
+  private async refuseRemoved(): Promise<void> {
+    const { kvdb, keys, nodeId } = this.deps;
+    if ((await kvdb.get(keys.removedNodes + nodeId)) !== undefined) throw this.removed();
+  }
+
+  private removed(): PxError {
+    return new PxError(
+      'failed_precondition',
+      `node ${this.deps.nodeId} was decommissioned and can't come back as what it was: ` +
+        'wipe it ("px-node wipe"), and it joins as a new node',
+    );
   }
 
   private hold(lease: KvLease): void {

@@ -1,5 +1,5 @@
 import { PxError } from '../../kernel/errors.js';
-import type { VolumeRecord } from '../../kernel/volume-record.js';
+import type { ReplicaRecord, VolumeRecord } from '../../kernel/volume-record.js';
 import { delay, monotonicMs } from '../../platform/monotonic.js';
 import type { Kvdb, KvChange, KvKeys } from '../kvdb/port.js';
 
@@ -110,6 +110,9 @@ export class VolumeRepository {
       const changed: VolumeRecord = {
         ...stored.record,
         lifecycle: 'deleting',
+        // Those that left before and whose nodes have not deleted them yet go the same way.
+        replicas: [...stored.record.replicas, ...leaversOf(stored.record)],
+        leavers: [],
         // A coordinator that lives on behind a partition is fenced by this.
         epoch: stored.record.epoch + 1,
         attachedOn: '',
@@ -156,6 +159,10 @@ export class VolumeRepository {
     if (outcome.outcome === 'unknown') await delay(retryMs);
     return outcome.outcome === 'ok';
   }
+}
+
+function leaversOf(record: VolumeRecord): ReplicaRecord[] {
+  return (record.leavers ?? []).map((leaver) => ({ ...leaver, state: 'out' }));
 }
 
 export function noVolume(idOrName: string): PxError {

@@ -152,6 +152,14 @@ export class KvKeys {
   maintenanceOf(volumeId: string): string {
     return this.maintenance + volumeId;
   }
+  /** What others have decided about a node. */
+  get nodeFlags(): string {
+    return `${this.root}node-flags/`;
+  }
+  /** Nodes that were decommissioned: they must not come back under their old identity. */
+  get removedNodes(): string {
+    return `${this.root}removed-nodes/`;
+  }
   node(id: string): string {
     return this.nodes + id;
   }

@@ -3,6 +3,7 @@ import type { CheckNodeStopRequest__Output } from '../../gen/px/v1/CheckNodeStop
 import type { CheckNodeStopResponse } from '../../gen/px/v1/CheckNodeStopResponse.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
 import type { NodeRecord } from '../cluster/node-record.js';
+import { stayingReplicas } from '../protocol/replica-wish.js';
 import type { NodeContext } from './context.js';
 import { requireNode } from './fence-node.js';
 
@@ -57,7 +58,7 @@ function volumeReason(
   const mine = record.replicas.find(({ nodeId }) => nodeId === node.id);
   if (mine === undefined) return undefined;
   const nameOf = (nodeId: string) => state.nodes.get(nodeId)?.name ?? nodeId;
-  const filled = record.replicas.filter(
+  const filled = stayingReplicas(record).filter(
     ({ state: is, nodeId }) => is === 'out' && state.alive.has(nodeId),
   );
   if (filled.length > 0) {

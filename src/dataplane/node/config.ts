@@ -36,6 +36,8 @@ const timing = z
     leaseMs: milliseconds.default(4_000),
     replicaTimeoutMs: milliseconds.default(4_000),
     cleanIntervalMs: milliseconds.default(30_000),
+    /** A replica whose node stays away for longer is made anew on another node. */
+    replaceReplicaAfterMs: milliseconds.default(1_800_000),
     resyncBytesPerSecond: z
       .int()
       .positive()

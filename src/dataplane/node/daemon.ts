@@ -49,6 +49,7 @@ import { Peers } from './peers.js';
 import { processLives, startTimeOf } from './process-table.js';
 import { PolicyApplier } from './policy-applier.js';
 import { Publisher } from './publisher.js';
+import { ReplicaMover } from './replica-mover.js';
 import { ReplicaUsage } from './replica-usage.js';
 import { Reconciler } from './reconcile.js';
 import { scheduledSnapshots } from './scheduled-snapshots.js';
@@ -82,6 +83,7 @@ export class Daemon {
   private etcd: InternalEtcd | undefined;
   private reconciler: Reconciler | undefined;
   private healer: Healer | undefined;
+  private mover: ReplicaMover | undefined;
   private publisher: Publisher | undefined;
   private policyApplier: PolicyApplier | undefined;
   private scheduler: SnapshotScheduler | undefined;
@@ -140,6 +142,7 @@ export class Daemon {
     this.policyApplier?.close();
     this.scheduler?.close();
     this.healer?.close();
+    this.mover?.close();
     this.reconciler?.close();
     this.publisher?.close();
     this.metrics?.close();
@@ -317,6 +320,7 @@ export class Daemon {
     this.publisher = new Publisher(context);
     this.reconciler = new Reconciler(context);
     this.healer = new Healer(context);
+    this.mover = new ReplicaMover(context);
     this.policyApplier = new PolicyApplier(context);
     const scheduler = scheduledSnapshots(context);
     this.scheduler = scheduler;
@@ -324,6 +328,7 @@ export class Daemon {
       this.publisher?.start();
       this.reconciler?.start();
       this.healer?.start();
+      this.mover?.start();
       this.policyApplier?.start();
       context.view.onChange(() => scheduler.wake());
       scheduler.wake();

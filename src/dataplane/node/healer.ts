@@ -1,6 +1,7 @@
 import type { VolumeRecord } from '../../kernel/volume-record.js';
 import { monotonicMs } from '../../platform/monotonic.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
+import { coordinatorHasWork } from '../protocol/replica-wish.js';
 import type { NodeContext } from './context.js';
 
 interface Healing {
@@ -191,7 +192,5 @@ export class Healer {
 }
 
 function hasWork(record: VolumeRecord, state: ClusterState): boolean {
-  return record.replicas.some(
-    (replica) => replica.state === 'out' && state.alive.has(replica.nodeId),
-  );
+  return coordinatorHasWork(record, ({ nodeId }) => state.alive.has(nodeId));
 }

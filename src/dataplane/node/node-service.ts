@@ -8,14 +8,17 @@ import { checkNodeStop } from './check-node-stop.js';
 import { checkVolume } from './check-volume.js';
 import type { NodeContext } from './context.js';
 import { createVolume } from './create-volume.js';
+import { cancelDecommission, decommissionNode } from './decommission.js';
 import { deleteVolume, yieldVolume } from './delete-volume.js';
 import { fenceNode, fenceReplicas } from './fence-node.js';
+import { setMaintenance } from './node-flags.js';
 import { listNodes, ownStatus } from './node-status.js';
 import { publishVolume, unpublishVolume } from './publish-volume.js';
 import { getVolume, listVolumes } from './read-volumes.js';
 import { resizeVolume } from './resize-volume.js';
 import { cloneVolume, createSnapshot, restoreSnapshot } from './snapshots.js';
 import { deleteStoragePolicy, listStoragePolicies, putStoragePolicy } from './storage-policies.js';
+import { updateReplicas } from './update-replicas.js';
 import { updateVolume } from './update-volume.js';
 
 /** The API px.v1.Node. */
@@ -50,11 +53,11 @@ export function nodeService(
         return {};
       },
       GetCapacity: (request) => getCapacity(context, request),
-      UpdateReplicas: notThere,
+      UpdateReplicas: (request, call) => updateReplicas(context, call, request),
       CheckNodeStop: (request) => checkNodeStop(context, request),
-      SetMaintenance: notThere,
-      DecommissionNode: notThere,
-      CancelDecommission: notThere,
+      SetMaintenance: (request) => setMaintenance(context, request),
+      DecommissionNode: (request) => decommissionNode(context, request),
+      CancelDecommission: (request) => cancelDecommission(context, request),
       FenceNode: (request) => fenceNode(context, request),
       PutStoragePolicy: (request) => putStoragePolicy(context, request),
       DeleteStoragePolicy: async (request) => {
@@ -84,11 +87,6 @@ export function nodeService(
     },
     context.logger,
   );
-}
-
-/** Calls of the API whose implementation is still to come. */
-function notThere(): Promise<never> {
-  return Promise.reject(new PxError('unimplemented', 'this call is not there yet'));
 }
 
 /** Only what etcd says is deleted is removed: a peer that is wrong must not cost data. */

@@ -19,8 +19,7 @@ export async function ownStatus(context: NodeContext, published = true): Promise
       }
     : own;
   return {
-    ...viewNode(record, state, context.self.clusterId),
-    ...shown,
+    ...inMaintenance({ ...viewNode(record, state, context.self.clusterId), ...shown }),
     alerts: context.health.alerts().map((alert) => ({ ...alert })),
   };
 }
@@ -78,7 +77,7 @@ export async function listNodes(context: NodeContext): Promise<NodeStatus[]> {
   const nodes = [...state.nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   return nodes.map((node) => {
     const viewed = viewNode(node, state, context.self.clusterId);
-    if (state.alive.has(node.id)) return viewed;
+    if (state.alive.has(node.id)) return inMaintenance(viewed);
     return { ...viewed, state: 'offline', state_reason: 'its lease is over: it does not answer' };
   });
 }
@@ -113,9 +112,36 @@ function viewNode(node: NodeRecord, state: ClusterState, clusterId: string): Nod
     alerts: [],
     labels: node.labels,
     kvdb_member: node.kvdbMember,
+    maintenance: state.flags.get(node.id)?.maintenance === true,
+    decommission: decommissionState(node.id, state),
     config_hash: node.configHash,
     engine_version: node.engineVersion,
   };
+}
+
+/** A node that has a problem of its own shows that one. */
+function inMaintenance(viewed: NodeStatus): NodeStatus {
+  if (viewed.maintenance !== true || viewed.state !== 'operational') return viewed;
+  return { ...viewed, state: 'maintenance', state_reason: 'nothing new is placed here' };
+}
+
+function decommissionState(nodeId: string, state: ClusterState): string {
+  if ((state.flags.get(nodeId)?.decommission ?? '') === '') return '';
+  return replicasOn(nodeId, state) > 0 ? 'moving' : 'done';
+}
+
+/** Replicas that lie there, those included whose content is still to be deleted. */
+export function replicasOn(nodeId: string, state: Pick<ClusterState, 'volumes' | 'alive'>): number {
+  const isDead = !state.alive.has(nodeId);
+  let count = 0;
+  for (const { lifecycle, replicas, leavers } of state.volumes.values()) {
+    // What a dead node has still to delete is no reason to wait for it.
+    if (isDead && lifecycle === 'deleting') continue;
+    count += replicas.filter((replica) => replica.nodeId === nodeId).length;
+    if (isDead) continue;
+    count += leavers?.filter((leaver) => leaver.nodeId === nodeId).length ?? 0;
+  }
+  return count;
 }
 
 function viewPool(pool: NodePool, state: ClusterState) {

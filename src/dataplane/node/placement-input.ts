@@ -17,7 +17,7 @@ export function placementNodes(state: ClusterState): PlacementNode[] {
     id: node.id,
     name: node.name,
     alive: state.alive.has(node.id),
-    maintenance: node.state === 'maintenance',
+    maintenance: node.state === 'maintenance' || isClosed(state, node.id),
     zone: node.zone,
     region: node.region,
     rack: node.rack,
@@ -27,6 +27,12 @@ export function placementNodes(state: ClusterState): PlacementNode[] {
       provisionedBytes: provisioned.get(pool.id) ?? 0,
     })),
   }));
+}
+
+/** In maintenance or being emptied: nothing new is placed there. */
+export function isClosed(state: Pick<ClusterState, 'flags'>, nodeId: string): boolean {
+  const flags = state.flags.get(nodeId);
+  return flags !== undefined && (flags.maintenance || flags.decommission !== '');
 }
 
 /** Replicas of the group's volumes on each node. */

@@ -92,10 +92,14 @@ export class Reconciler {
         await removeReplicas(context, record);
       }
       for (const replica of mine) await removeReplicaOn(context, record, replica);
+      await this.forgetLost(record, state);
       return;
     }
     if (record.lifecycle === 'creating') return this.resume(record, state);
+    await this.deleteLeavers(record, state);
     for (const replica of mine) {
+      // One that leaves before it was ever made is not made for that.
+      if (record.replicaWish?.removing.includes(replica.id) === true) continue;
       const present = presentReplicas.has(replica.id);
       // One that is in sync by the record and yet not there is first taken out
       // by its coordinator; only then may an empty one stand in for it.
@@ -110,6 +114,34 @@ export class Reconciler {
       context.logger.warn('a missing replica was made anew; it will be filled', {
         volume: record.id,
       });
+    }
+  }
+
+  /** What left the volume is deleted by its node, and that of a node which is gone by nobody. */
+  private async deleteLeavers(record: VolumeRecord, state: ClusterState): Promise<void> {
+    const { context } = this;
+    const self = context.self.id;
+    for (const { id, nodeId, poolId } of record.leavers ?? []) {
+      const isGone = !state.nodes.has(nodeId) && isFirstAlive(state, self);
+      if (nodeId !== self && !isGone) continue;
+      if (nodeId === self) {
+        if (!this.poolIsWhole(poolId)) continue;
+        await context.engine.call('replica.remove', { volumeId: record.id, replicaId: id });
+        context.logger.info('a replica that left its volume was deleted', { volume: record.id });
+      }
+      await context.volumes.update(record.id, (current) => {
+        const leavers = current.leavers?.filter((leaver) => leaver.id !== id);
+        return leavers === undefined ? undefined : { ...current, leavers };
+      });
+    }
+  }
+
+  /** A deleted volume does not wait for nodes that were decommissioned. */
+  private async forgetLost(record: VolumeRecord, state: ClusterState): Promise<void> {
+    const { context } = this;
+    if (!isFirstAlive(state, context.self.id)) return;
+    for (const { id, nodeId } of record.replicas) {
+      if (!state.nodes.has(nodeId)) await context.volumes.dropReplica(record.id, id);
     }
   }
 
@@ -158,7 +190,8 @@ export class Reconciler {
     const problems: HealthProblem[] = [];
     for (const { volumeId, replicaId, state: replicaState, reason } of replicas) {
       const record = state.volumes.get(volumeId);
-      if (record?.replicas.some((replica) => replica.id === replicaId) !== true) {
+      const known = [...(record?.replicas ?? []), ...(record?.leavers ?? [])];
+      if (record === undefined || !known.some(({ id }) => id === replicaId)) {
         problems.push({
           severity: 'warning',
           resource: `replica/${replicaId}`,

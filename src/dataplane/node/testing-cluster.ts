@@ -59,11 +59,14 @@ export function testState(
   nodes: readonly NodeRecord[],
   volumes: readonly VolumeRecord[],
   down: readonly string[] = [],
-): Pick<ClusterState, 'nodes' | 'alive' | 'volumes' | 'maintenance'> {
+): ClusterState {
   return {
     nodes: new Map(nodes.map((node) => [node.id, node])),
     alive: new Set(nodes.map(({ id }) => id).filter((id) => !down.includes(id))),
     volumes: new Map(volumes.map((volume) => [volume.id, volume])),
     maintenance: new Map(),
+    policies: new Map(),
+    flags: new Map(),
+    readAtMs: 1,
   };
 }

@@ -1,8 +1,10 @@
 import type { VolumeRecord, VolumeSpecRecord } from '../../kernel/volume-record.js';
 import type { Replica } from '../../gen/px/v1/Replica.js';
+import type { ReplicaChange } from '../../gen/px/v1/ReplicaChange.js';
 import type { Volume } from '../../gen/px/v1/Volume.js';
 import type { VolumeSpec } from '../../gen/px/v1/VolumeSpec.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
+import { stayingReplicas } from '../protocol/replica-wish.js';
 import type { AttachedVolumeStatus } from '../engine/api.js';
 
 /** A volume as the API shows it: its record, the nodes that live, and the coordinator's word. */
@@ -31,6 +33,7 @@ export function viewVolume(
     used_bytes: usedBytes(record, state),
     replicas: record.replicas.map((replica) => viewReplica(replica, state, attached)),
     stats: viewStats(attached),
+    replica_change: viewChange(record),
   };
 }
 
@@ -45,6 +48,11 @@ function healthOf(
   attached: AttachedVolumeStatus | undefined,
 ): { status: string; reason: string } {
   if (record.lifecycle !== 'ready') return { status: record.lifecycle, reason: '' };
+  // A replica that is still to be filled, or may go, makes nothing worse than it was.
+  const { added = [] } = record.replicaWish ?? {};
+  const counted = stayingReplicas(record).filter(
+    ({ id, state: is }) => is === 'in_sync' || !added.includes(id),
+  );
   const inSync = record.replicas.filter((replica) => replica.state === 'in_sync');
   const reachable = inSync.filter((replica) => state.alive.has(replica.nodeId));
   const nameOf = (nodeId: string) => state.nodes.get(nodeId)?.name ?? nodeId;
@@ -52,8 +60,8 @@ function healthOf(
     const names = inSync.map((replica) => nameOf(replica.nodeId)).join(', ');
     return { status: 'down', reason: `no node with an in-sync replica is up (${names})` };
   }
-  const away = record.replicas.filter((replica) => !state.alive.has(replica.nodeId));
-  const out = record.replicas.filter(
+  const away = counted.filter((replica) => !state.alive.has(replica.nodeId));
+  const out = counted.filter(
     (replica) => replica.state === 'out' && state.alive.has(replica.nodeId),
   );
   const reasons = [
@@ -66,11 +74,32 @@ function healthOf(
     ...(attached === undefined || attached.reason === '' ? [] : [attached.reason]),
   ];
   if (away.length + out.length > 0) return { status: 'degraded', reason: reasons.join('; ') };
-  if (record.replicas.length < record.spec.replicas) {
-    const { length } = record.replicas;
+  const wanted = Math.min(record.spec.replicas, record.replicaWish?.targetCount ?? Infinity);
+  if (inSync.length < wanted) {
+    const { length } = inSync;
     return { status: 'degraded', reason: `it has ${length} of ${record.spec.replicas} replicas` };
   }
   return { status: 'up', reason: reasons.join('; ') };
+}
+
+/** What a wish for other replicas has come to, for people to see; undefined without one. */
+function viewChange(record: VolumeRecord): ReplicaChange | null {
+  const { replicaWish: wish } = record;
+  if (wish === undefined) return null;
+  const nodesOf = (ids: readonly string[]) =>
+    record.replicas.filter(({ id }) => ids.includes(id)).map(({ nodeId }) => nodeId);
+  const filling = record.replicas.filter(
+    ({ id, state }) => state === 'out' && wish.added.includes(id) && !wish.removing.includes(id),
+  );
+  const missing = wish.targetCount - stayingReplicas(record).length;
+  const doing = missing > 0 ? 'placing' : filling.length > 0 ? 'filling' : 'removing';
+  return {
+    target_count: wish.targetCount,
+    adding_nodes: filling.map(({ nodeId }) => nodeId),
+    removing_nodes: nodesOf(wish.removing),
+    state: wish.blocked === '' ? doing : 'blocked',
+    reason: wish.blocked,
+  };
 }
 
 function viewReplica(
