@@ -1,6 +1,6 @@
 import { assert } from '../../../kernel/assert.js';
 import { PxError } from '../../../kernel/errors.js';
-import type { VolumeRecord } from '../../../kernel/volume-record.js';
+import type { IoLimits, VolumeRecord } from '../../../kernel/volume-record.js';
 import type { Frontend, FrontendOptions, VolumeTarget } from '../../io/ports.js';
 import { Coordinator } from '../../protocol/coordinator.js';
 import type { CheckResult } from '../../protocol/coordinator-types.js';
@@ -13,6 +13,7 @@ import type {
 } from '../../protocol/ports.js';
 import type { RecordChange } from '../../protocol/record-changes.js';
 import type { AttachedVolumeStatus, EngineTiming } from '../api.js';
+import { IoThrottle } from './io-throttle.js';
 import type { TimerEntry, Timed } from './coordinator-timers.js';
 import type { FromThread } from './messages.js';
 import type { IoThreadContext } from './context.js';
@@ -62,6 +63,8 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
   private open: OpenFrontend | undefined;
   private started = false;
   private telling = false;
+  /** Only volumes that have, or had, limits pay for one. */
+  private throttle: IoThrottle | undefined;
   private readonly timer: TimerEntry;
 
   constructor(
@@ -87,6 +90,7 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
       options: { ...timing, flushTimeoutMs, geometry: productionGeometry },
       previousOwnerDead,
     });
+    this.setLimits(record.spec.limits);
   }
 
   begin(): void {
@@ -96,7 +100,10 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
   /** From a frontend. */
   submit(slot: number): void {
     this.timer.stale = true;
-    this.coordinator.submit(slot);
+    const { throttle } = this;
+    if (throttle === undefined || throttle.admit(slot, this.context.clock.now())) {
+      this.coordinator.submit(slot);
+    }
   }
 
   complete(slot: number, status: number): void {
@@ -123,22 +130,29 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
   }
 
   onOutcome(outcome: RecordOutcome): void {
-    if (outcome.record !== undefined) this.record = outcome.record;
+    if (outcome.record !== undefined) {
+      this.record = outcome.record;
+      this.setLimits(outcome.record.spec.limits);
+    }
     this.timer.stale = true;
     this.coordinator.onRecord(outcome);
   }
 
   onRecordHint(record: VolumeRecord): void {
+    this.setLimits(record.spec.limits);
     this.timer.stale = true;
     this.coordinator.onRecordChanged(record);
   }
 
   nextDeadline(): number {
-    return this.coordinator.nextDeadline();
+    const { throttle } = this;
+    const deadline = this.coordinator.nextDeadline();
+    return throttle === undefined ? deadline : Math.min(deadline, throttle.nextDeadline());
   }
 
   tick(now: number): void {
     this.coordinator.tick(now);
+    this.throttle?.tick(now);
   }
 
   get isFrontendWaiting(): boolean {
@@ -182,6 +196,8 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
   /** Gives the epoch back; nothing of the volume is at work when `done` is called. */
   end(force: boolean, done: () => void): void {
     this.closeFrontend();
+    // Whoever ends waits for what is in flight, and what is delayed must not hold it up.
+    this.setLimits(undefined);
     this.timer.stale = true;
     this.coordinator.detach(force, () => {
       this.context.timers.remove(this.timer);
@@ -238,8 +254,25 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
         const well = replica.connected && replica.state === 'in_sync';
         return well ? { ...replica, reason: '' } : replica;
       }),
-      stats: { ...this.coordinator.stats, inFlight: this.coordinator.inFlight },
+      stats: {
+        ...this.coordinator.stats,
+        inFlight: this.coordinator.inFlight + (this.throttle?.delayed ?? 0),
+      },
     };
+  }
+
+  /** Also while requests wait: they go on at the new pace. */
+  private setLimits(limits: IoLimits = {}): void {
+    const now = this.context.clock.now();
+    const unlimited = Object.keys(limits).length === 0;
+    if (this.throttle !== undefined) {
+      this.throttle.setLimits(limits);
+      this.throttle.tick(now);
+    } else if (!unlimited) {
+      const forward = (slot: number): void => this.coordinator.submit(slot);
+      this.throttle = new IoThrottle(this.context.slots, forward, limits);
+    }
+    this.timer.stale = true;
   }
 
   private startFrontend(): void {
