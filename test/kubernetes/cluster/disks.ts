@@ -1,6 +1,7 @@
-import { mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { isUnder, listLoops } from '../../../tools/devcluster/kernel-state.js';
+import { isUnder, listLoops, type LoopDevice } from '../../../tools/devcluster/kernel-state.js';
 import { run, tryRun } from '../../../tools/lib/run.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
 
@@ -27,71 +28,81 @@ export async function attachDisks(
   return devices;
 }
 
-interface BackedLoop {
+/** A loop device of one moment: the number changes whenever it is attached anew. */
+interface LoopRecord {
   readonly device: string;
-  /** As the one who attached it saw it: a path in a node. */
-  readonly file: string;
-  /** major:minor of the file system that the file is in. */
-  readonly fileSystem: string;
-  readonly inode: number;
+  readonly sequence: string;
 }
 
-async function listBackedLoops(): Promise<BackedLoop[]> {
-  const columns = 'NAME,BACK-MAJ:MIN,BACK-INO,BACK-FILE';
-  const listed = await tryRun('losetup', ['-l', '-n', '--raw', '-O', columns]);
-  return listed.stdout
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line) => {
-      const [device = '', fileSystem = '', inode = '', ...file] = line.trim().split(/\s+/);
-      return { device, fileSystem, inode: Number(inode), file: file.join(' ') };
-    });
+const recordOf = (node: NodeLayout): string => path.join(node.dir, 'inner-loops.json');
+const statusTimeoutMs = 3000;
+
+async function sequenceOf(device: string): Promise<string> {
+  const file = `/sys/block/${path.basename(device)}/diskseq`;
+  return (await readFile(file, 'utf8').catch(() => '')).trim();
 }
 
-const recordOf = (node: NodeLayout): string => path.join(node.dir, 'fuse-file-systems.json');
+async function readRecord(node: NodeLayout): Promise<LoopRecord[]> {
+  const text = await readFile(recordOf(node), 'utf8').catch(() => '[]');
+  return JSON.parse(text) as LoopRecord[];
+}
 
-/**
- * Notes the FUSE file systems that are mounted in a living node: a loop device
- * over a file in one of them is the node's, but outlives it, as loop devices
- * belong to the machine. On a real machine it would go with the power.
- */
-export async function recordFuse(node: NodeLayout, init: number): Promise<void> {
+/** major:minor of the FUSE file systems in the mount namespaces of a node and its pods. */
+async function fuseFileSystems(init: number): Promise<Set<string>> {
   const listed = await tryRun('nsenter', [
     ...['-t', String(init), '-m', '-p', '--'],
     ...['sh', '-c', 'cat /proc/[0-9]*/mountinfo 2>/dev/null'],
   ]);
-  const found = new Set(await recordedFuse(node));
+  const found = new Set<string>();
   for (const line of listed.stdout.split('\n')) {
     const [left = '', right = ''] = line.split(' - ');
-    if (right.startsWith('fuse') && !right.startsWith('fusectl')) {
-      found.add(left.split(' ')[2] ?? '');
-    }
-  }
-  await writeFile(recordOf(node), JSON.stringify([...found]));
-}
-
-async function recordedFuse(node: NodeLayout): Promise<string[]> {
-  const text = await readFile(recordOf(node), 'utf8').catch(() => '[]');
-  return JSON.parse(text) as string[];
-}
-
-/** Loop devices that programs of a node attached, over FUSE files or files of its own disk. */
-async function innerLoops(node: NodeLayout): Promise<string[]> {
-  const fuse = new Set(await recordedFuse(node));
-  const found: string[] = [];
-  for (const loop of await listBackedLoops()) {
-    const own = await stat(path.join(node.rootDir, loop.file)).catch(() => undefined);
-    const isOwn = own?.isFile() === true && own.ino === loop.inode;
-    if (fuse.has(loop.fileSystem) || isOwn) found.push(loop.device);
+    const isFuse = right.startsWith('fuse') && !right.startsWith('fusectl');
+    if (isFuse) found.add(left.split(' ')[2] ?? '');
   }
   return found;
 }
 
+/** Whether a loop device stands on a FUSE file of the node, or on a file of its own root. */
+async function isInner(
+  node: NodeLayout,
+  fuse: ReadonlySet<string>,
+  loop: LoopDevice,
+): Promise<boolean> {
+  // The kernel asks the file system for this, which may be anyone's and hang.
+  const columns = ['-n', '--raw', '-O', 'BACK-MAJ:MIN,BACK-INO', '-l', loop.device];
+  const told = await tryRun('losetup', columns, { timeoutMs: statusTimeoutMs });
+  const [fileSystem = '', inode = ''] = told.stdout.trim().split(/\s+/);
+  if (fuse.has(fileSystem)) return true;
+  const own = await stat(path.join(node.rootDir, loop.backingFile)).catch(() => undefined);
+  return own?.isFile() === true && inode !== '' && own.ino === Number(inode);
+}
+
+/**
+ * Notes the loop devices that programs of a living node attached: they belong
+ * to the machine and outlive the node, and once the FUSE server is dead the
+ * kernel can't tell whose they are. On a real machine they go with the power.
+ */
+export async function recordInnerLoops(node: NodeLayout, init: number): Promise<void> {
+  const fuse = await fuseFileSystems(init);
+  const found = await readRecord(node);
+  const check = async (loop: LoopDevice): Promise<void> => {
+    const sequence = await sequenceOf(loop.device);
+    if (!(await isInner(node, fuse, loop))) return;
+    found.push({ device: loop.device, sequence });
+  };
+  // A path that is a file of the machine's is no node's.
+  const loops = (await listLoops()).filter((loop) => !existsSync(loop.backingFile));
+  await Promise.all(loops.map(check));
+  await writeFile(recordOf(node), JSON.stringify(found));
+}
+
 /** Frees what a dead node's programs left attached. */
 export async function detachInnerLoops(node: NodeLayout): Promise<void> {
-  for (const device of await innerLoops(node)) {
+  for (const { device, sequence } of await readRecord(node)) {
+    if ((await sequenceOf(device)) !== sequence) continue;
     await tryRun('losetup', ['-d', device], { timeoutMs: 10_000 });
   }
+  await rm(recordOf(node), { force: true });
 }
 
 export async function listDiskLoops(cluster: ClusterLayout): Promise<string[]> {

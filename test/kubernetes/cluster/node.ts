@@ -5,12 +5,12 @@ import path from 'node:path';
 import { tryRun } from '../../../tools/lib/run.js';
 import { GiveUp, waitFor } from '../../../tools/lib/wait.js';
 import { makeNodeCgroups, removeNodeCgroups } from './cgroups.js';
-import { attachDisks, detachInnerLoops, recordFuse } from './disks.js';
+import { abortFuse, attachDisks, detachInnerLoops, recordInnerLoops } from './disks.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
 import { makeNodeNetwork, removeNodeNetwork, setLink } from './network.js';
 import { writeNodeFiles } from './node-files.js';
 import { initScript } from './node-init.js';
-import { initPid, killAll, listProcesses, spawnDetached } from './processes.js';
+import { initPid, killAll, listProcesses, signal, spawnDetached } from './processes.js';
 
 export interface NodeMachine {
   readonly cluster: ClusterLayout;
@@ -88,15 +88,23 @@ async function clearDeadNode({ cluster, node }: NodeMachine): Promise<void> {
   await removeNodeCgroups(node);
 }
 
+/** kill -9 of a node's init, and with it of all that runs on the node. */
+export async function endInit(cluster: ClusterLayout, node: NodeLayout): Promise<void> {
+  const init = await initPid(cluster, node.name);
+  if (init === undefined) return;
+  const mounted = await recordInnerLoops(node, init);
+  signal(init, 'SIGKILL');
+  await abortFuse(mounted);
+}
+
 /**
  * Takes a node's power: silence on its link first, then its init dies and with
  * it everything in its PID namespace, its mounts and its memory. Its disks stay.
  */
 export async function killNode(machine: NodeMachine): Promise<void> {
   const { cluster, node } = machine;
-  const init = await initPid(cluster, node.name);
-  if (init !== undefined) await recordFuse(node, init);
   await setLink(cluster, node, 'down').catch(() => undefined);
+  await endInit(cluster, node);
   await killAll(cluster, (p) => p.node === node.name);
   await detachInnerLoops(node);
 }

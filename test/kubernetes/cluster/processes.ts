@@ -99,7 +99,7 @@ export function spawnDetached(request: SpawnRequest): number {
   return child.pid;
 }
 
-function signal(pid: number, name: NodeJS.Signals): void {
+export function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch (error) {
