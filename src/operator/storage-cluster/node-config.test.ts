@@ -113,7 +113,12 @@ it('takes a place from the environment of a node before its labels', () => {
 });
 
 it('has no label that programs rewrite', () => {
-  const labels = { 'feature.node.kubernetes.io/cpu': 'x', 'px/enabled': 'true', team: 'a' };
+  const labels = {
+    'feature.node.kubernetes.io/cpu': 'x',
+    'px/enabled': 'true',
+    'topology.pxd.portworx.com/zone': 'z',
+    team: 'a',
+  };
   expect(configOf({}, testNode('node-2', { labels })).labels).toEqual({
     'kubernetes.io/os': 'linux',
     team: 'a',

@@ -102,6 +102,8 @@ const volatilePrefixes = [
   'nvidia.com/',
   'px.io/',
   'px/enabled',
+  // The kubelet writes them when the CSI driver registers, from what px-node says.
+  'topology.pxd.portworx.com/',
 ];
 
 /** Labels that placement rules may name. */

@@ -86,6 +86,7 @@ function pxCsi(plan: Plan): Readonly<Record<string, unknown>> {
       failureThreshold: 5,
     },
     resources: { requests: { cpu: '10m', memory: '64Mi' } },
+    terminationMessagePolicy: 'FallbackToLogsOnError',
     volumeMounts: [{ name: 'socket', mountPath: '/csi' }],
   };
 }

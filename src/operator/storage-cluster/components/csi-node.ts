@@ -83,6 +83,7 @@ function container(plan: Plan): Readonly<Record<string, unknown>> {
       failureThreshold: 5,
     },
     resources: { requests: { cpu: '10m', memory: '64Mi' } },
+    terminationMessagePolicy: 'FallbackToLogsOnError',
     volumeMounts: [
       { name: 'plugin', mountPath: '/csi' },
       { name: 'registration', mountPath: '/registration' },

@@ -146,6 +146,8 @@ function container(plan: Plan): Readonly<Record<string, unknown>> {
       failureThreshold: 2,
     },
     volumeMounts: hostMounts(plan),
+    // The reason of its end stands in the pod's status, and from there in the cluster's conditions.
+    terminationMessagePolicy: 'FallbackToLogsOnError',
   };
 }
 
