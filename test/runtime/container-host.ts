@@ -90,21 +90,39 @@ export class Pod {
   }
 
   async start(): Promise<void> {
+    await this.prepare();
+    await this.launch(['--detach'], [0]);
+  }
+
+  /** Runs the container to its end. */
+  async complete(): Promise<{ readonly code: number; readonly log: string }> {
+    await this.prepare();
+    const { exitCode } = await this.launch([], [0, 1]);
+    await this.kill();
+    return { code: exitCode, log: this.log() };
+  }
+
+  private launch(options: readonly string[], ok: readonly number[]): Promise<CommandResult> {
+    const { name } = this.options;
+    const run = ['runc', '--root', this.runcRoot(), 'run', ...options, '--bundle', this.bundle];
+    const line = `exec ${[...run, name].join(' ')} </dev/null >>${this.logFile} 2>&1`;
+    return this.options.host.run(['sh', '-c', line], ok);
+  }
+
+  private async prepare(): Promise<void> {
     const { host, name } = this.options;
     mkdirSync(this.bundle, { recursive: true });
     // The upper layer needs a file system of its own: the lower one is the whole machine.
     await host.run(['mount', '-t', 'tmpfs', 'tmpfs', this.bundle]);
-    const [upper, work, root] = ['upper', 'work', 'root'].map((part) =>
+    const [upper = '', work = '', root = ''] = ['upper', 'work', 'root'].map((part) =>
       path.join(this.bundle, part),
     );
+    await host.run(['mkdir', upper, work, root]);
     const layers = `lowerdir=/,upperdir=${upper},workdir=${work}`;
-    await host.run(['mkdir', `${upper}`, `${work}`, `${root}`]);
-    await host.run(['mount', '-t', 'overlay', 'overlay', '-o', layers, `${root}`]);
+    await host.run(['mount', '-t', 'overlay', 'overlay', '-o', layers, root]);
     const spec = path.join(this.options.directory, `${name}.json`);
-    writeFileSync(spec, JSON.stringify(this.spec(`${root}`)));
+    writeFileSync(spec, JSON.stringify(this.spec(root)));
     await host.run(['cp', spec, path.join(this.bundle, 'config.json')]);
-    const runc = `exec runc --root ${this.runcRoot()} run --detach --bundle ${this.bundle} ${name}`;
-    await host.run(['sh', '-c', `${runc} </dev/null >>${this.logFile} 2>&1`]);
   }
 
   log(): string {
@@ -149,7 +167,7 @@ export class Pod {
   async remove(): Promise<void> {
     await this.runc(['delete', '--force', this.name], [0, 1]);
     await this.options.host.run(['umount', '--recursive', this.bundle], [0, 1, 32]);
-    for (const directory of this.cgroups()) removeCgroup(directory);
+    for (const directory of this.cgroups()) removeDirectory(directory);
   }
 
   private get name(): string {
@@ -206,19 +224,17 @@ export class Pod {
   }
 }
 
-/** Takes the cgroups of these names away, in every hierarchy, once nobody is in them. */
-export async function removeCgroups(...names: readonly string[]): Promise<void> {
+/** Takes the cgroup away, in every hierarchy, once nobody is in it. */
+export async function removeCgroup(name: string): Promise<void> {
   for (const directory of hierarchies()) {
-    for (const name of names) {
-      await waitFor(`an empty cgroup ${name}`, 10_000, () => {
-        removeCgroup(path.join(directory, name));
-        return existsSync(path.join(directory, name)) ? undefined : true;
-      });
-    }
+    await waitFor(`an empty cgroup ${name}`, 10_000, () => {
+      removeDirectory(path.join(directory, name));
+      return existsSync(path.join(directory, name)) ? undefined : true;
+    });
   }
 }
 
-function removeCgroup(directory: string): void {
+function removeDirectory(directory: string): void {
   try {
     rmdirSync(directory);
   } catch {
@@ -256,7 +272,8 @@ function processIds(): number[] {
   return readdirSync('/proc').map(Number).filter(Number.isInteger);
 }
 
-function commandLine(pid: number): string {
+/** '' when there is no such process. */
+export function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
   } catch {

@@ -15,11 +15,12 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { connectNode, type NodeApi } from '../../src/platform/grpc-client.js';
+import { writeIdentity } from '../../src/dataplane/store/directory-identity.js';
 import { waitFor } from '../../tools/lib/wait.js';
 import { command, LoopDevices, mebibyte } from '../pool/loop-device.js';
 import { Mirror, type MirrorWriter } from '../support/mirror.js';
 import { describeInContainers } from '../support/needs.js';
-import { ContainerHost, namespaceOf, Pod, removeCgroups } from './container-host.js';
+import { commandLine, ContainerHost, namespaceOf, Pod, removeCgroup } from './container-host.js';
 
 /**
  * px-node as the privileged container of a pod. The pod is killed, stopped,
@@ -38,6 +39,8 @@ describeInContainers('px-node in a pod', () => {
   let host: ContainerHost;
   let disks: LoopDevices;
   let pool: string;
+  /** A device of another cluster, which the configuration names as well. */
+  let stranger: string;
   let api: NodeApi;
   let writer: MirrorWriter | undefined;
   const pods: Pod[] = [];
@@ -49,6 +52,8 @@ describeInContainers('px-node in a pod', () => {
     for (const name of ['lib', 'run', 'etc', 'bundles']) mkdirSync(inside(name));
     disks = new LoopDevices();
     pool = disks.create(1024 * mebibyte);
+    stranger = disks.create(512 * mebibyte);
+    makePoolOf('another', stranger);
     host = await ContainerHost.start();
     api = connectNode(inside('run/px-node.sock'), {
       timeoutMs: 30_000,
@@ -62,7 +67,7 @@ describeInContainers('px-node in a pod', () => {
     // What a failed test left attached lives on in the kernel.
     for (const device of attachedBelow(inside('run'))) command('losetup', '--detach', device);
     await host.end();
-    await removeCgroups('px-holder', `px-runtime-test-${process.pid}`);
+    await removeCgroup(`px-runtime-test-${process.pid}`);
     disks.remove();
     rmSync(directory, { recursive: true, force: true });
   });
@@ -140,7 +145,7 @@ describeInContainers('px-node in a pod', () => {
       clusterid: 'pods',
       mgtiface: '127.0.0.1',
       kvdb: 'internal',
-      storage: { devices: [pool] },
+      storage: { devices: [pool, stranger] },
       dataDir: inside('lib'),
       runDir: inside('run'),
       startPort,
@@ -235,6 +240,33 @@ describeInContainers('px-node in a pod', () => {
     await mirror.verify(device);
   });
 
+  it('is not wiped while a volume is attached, and the refusal names it', async () => {
+    const { id } = await api.GetVolume({ id_or_name: 'v' });
+    const { code, log } = await newPod(['wipe', ...configArgs(), '--yes']).complete();
+    expect(log).toContain(`still attached on this node: volume ${id} (${device})`);
+    expect(code).toBe(1);
+    expect((await api.GetStatus({})).state).toBe('operational');
+    await mirror.verify(device);
+  });
+
+  it('wipes this node, its devices and nothing else, and can be repeated', async () => {
+    await api.DetachVolume({ id_or_name: 'v' });
+    await pods.find((pod) => pod.processes().length > 0)?.stop();
+    const pids = [await holderPid(), await enginePid()];
+    for (const repetition of [1, 2]) {
+      const wipe = newPod(['wipe', ...configArgs(), '--yes', '--devices']);
+      expect(await wipe.complete()).toMatchObject({ code: 0 });
+      expect(wipe.log().includes('a device was wiped')).toBe(repetition === 1);
+    }
+    for (const pid of pids) expect(commandLine(pid)).toBe('');
+    expect(readdirSync(inside('lib'))).toEqual([]);
+    expect(readdirSync(inside('run'))).toEqual([]);
+    expect(typeOf(pool)).toBe('');
+    expect(typeOf(stranger)).toBe('xfs px-pool');
+    const mounts = await host.run(['cat', '/proc/self/mountinfo']);
+    expect(mounts.stdout).not.toContain(inside('lib'));
+  });
+
   /** The same programs with one other byte. */
   function newerVersion(): string {
     const root = inside('etc/newer');
@@ -247,6 +279,33 @@ describeInContainers('px-node in a pod', () => {
     return root;
   }
 });
+
+function makePoolOf(clusterId: string, device: string): void {
+  command('mkfs.xfs', '-q', '-L', 'px-pool', device);
+  const directory = mkdtempSync('/tmp/px-stranger-');
+  command('mount', device, directory);
+  const [nodeId, deviceId, poolId] = ['n', 'd', 'p'];
+  writeIdentity(directory, {
+    ...{ formatVersion: 1, clusterId, nodeId, deviceId, poolId, class: 'low' },
+  });
+  command('umount', directory);
+  rmSync(directory, { recursive: true });
+}
+
+/** What blkid finds on the device, '' for nothing. */
+function typeOf(device: string): string {
+  try {
+    const tags = ['--match-tag', 'TYPE', '--match-tag', 'LABEL'];
+    return command('blkid', '--probe', ...tags, '--output', 'value', device)
+      .split('\n')
+      .sort()
+      .reverse()
+      .join(' ');
+  } catch (error) {
+    if ((error as { status?: number }).status === 2) return '';
+    throw error;
+  }
+}
 
 function attachedBelow(runDir: string): string[] {
   const listed = command('losetup', '--list', '--noheadings', '--output', 'NAME,BACK-FILE');

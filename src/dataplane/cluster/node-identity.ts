@@ -46,6 +46,12 @@ export function openIdentity(dataDir: string, clusterId: string): NodeIdentity {
   return identity;
 }
 
+/** The identity that the directory has; none when it has none. */
+export function readOwnIdentity(dataDir: string): NodeIdentity | undefined {
+  const file = identityFile(dataDir);
+  return existsSync(file) ? parseIdentity(readFileSync(file, 'utf8'), file) : undefined;
+}
+
 /**
  * Two clusters may have one name, and a kvdb may be wiped: to a cluster that
  * knows nothing of them this node's replicas would be orphans.

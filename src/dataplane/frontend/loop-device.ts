@@ -158,8 +158,9 @@ function isAttached(device: LoopDevice): boolean {
 /** Why the device must not be taken away, or undefined. */
 export async function loopDeviceUser(
   device: Pick<LoopDevice, 'path'>,
+  mountInfoPath = '/proc/self/mountinfo',
 ): Promise<string | undefined> {
-  const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+  const mounts = await readFile(mountInfoPath, 'utf8');
   for (const line of mounts.split('\n')) {
     const [left = '', right = ''] = line.split(' - ');
     if (right.split(' ')[1] === device.path) return `mounted on ${left.split(' ')[4]}`;

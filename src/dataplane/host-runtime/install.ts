@@ -78,7 +78,7 @@ export interface PruneOptions {
   /** The runtime that this px-node starts things from. */
   readonly keep: string;
   readonly logger: Logger;
-  processLives(pid: number, startTime: string): boolean;
+  readonly processLives: (pid: number, startTime: string) => boolean;
 }
 
 /** Removes what no process runs from: the kernel is asked, nobody's memory. */

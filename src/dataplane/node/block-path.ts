@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toPxError } from '../../kernel/errors.js';
@@ -12,10 +11,7 @@ import { HolderClient } from '../holder/holder-client.js';
 import type { HolderStatus } from '../holder/holder-api.js';
 import { checkHostContainer, enterHostCommand } from './host-namespace.js';
 import { processLives, startTimeOf } from './process-table.js';
-
-/** Scripts, relative to the root of the repository or of the runtime. */
-const holderScript = 'dist/src/dataplane/holder/main.js';
-const engineScript = 'dist/src/dataplane/engine/main.js';
+import { commandOf, engineScript, holderScript } from './running-programs.js';
 
 /** The cgroup of the holder and of what it starts, at the root of each hierarchy. */
 export const holderCgroup = 'px-holder';
@@ -160,15 +156,6 @@ export class BlockPath {
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       NODE_ENV: 'production',
     };
-  }
-}
-
-/** The arguments of a process as the kernel has them; none when it is gone. */
-function commandOf(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0$/, '').split('\0');
-  } catch {
-    return [];
   }
 }
 

@@ -6,12 +6,15 @@ import { PxError, toPxError } from '../../kernel/errors.js';
 import { createLogger, parseLogLevel, type Logger } from '../../platform/logger.js';
 import { protoDirOf } from '../../platform/proto.js';
 import { runCommand } from '../../platform/run-command.js';
+import { createEtcdKvdb } from '../kvdb/etcd-kvdb.js';
 import { awaitFile } from './await-file.js';
 import { BlockPath } from './block-path.js';
 import { readConfig, type NodeConfig, type ReadConfig } from './config.js';
 import { Daemon } from './daemon.js';
+import { kvdbConfig } from './engine-config.js';
 import { startHealthServer } from './health-server.js';
 import { stopNode } from './stop-node.js';
+import { wipeNode } from './wipe-node.js';
 
 const version = '0.1.0';
 /** Before the grace of a kubelet is over (30 s), so that nothing is killed half way. */
@@ -27,6 +30,13 @@ interface RunOptions extends ConfigOptions {
   readonly hostRuntimeDir?: string;
   readonly healthAddress?: string;
   readonly stopAll?: boolean;
+  readonly force?: boolean;
+}
+
+interface WipeOptions extends ConfigOptions {
+  readonly yes?: boolean;
+  readonly devices?: boolean;
+  readonly kvdbKeys?: boolean;
   readonly force?: boolean;
 }
 
@@ -48,6 +58,14 @@ withConfig(program.command('stop'))
   .option('--stop-all', 'the same: everything is what stop ends')
   .option('--force', 'also what is still in use')
   .action((options: RunOptions) => stop(options));
+
+withConfig(program.command('wipe'))
+  .description('end everything of the node and remove its state')
+  .option('--yes', 'confirm: without it nothing is done')
+  .option('--devices', 'also take the pools of this node off their devices: the data is lost')
+  .option('--kvdb-keys', 'also remove all keys of the cluster: for its last node')
+  .option('--force', 'also when volumes are in use, or the kvdb is away')
+  .action((options: WipeOptions) => wipe(options));
 
 function withConfig(command: Command): Command {
   return command
@@ -115,6 +133,21 @@ async function stop(options: RunOptions): Promise<void> {
   const { config } = readOptions(options);
   const force = options.force === true;
   await stopNode({ config, logger: loggerOf(config), run: runCommand, force });
+}
+
+async function wipe(options: WipeOptions): Promise<void> {
+  const { config } = readOptions(options);
+  const { devices = false, kvdbKeys = false, force = false } = options;
+  if (options.yes !== true) {
+    const what = devices
+      ? 'the state and all data of px on this node'
+      : 'the state of px on this node';
+    throw new PxError('invalid_argument', `--yes: would remove ${what}; give it to do so`);
+  }
+  await wipeNode({
+    ...{ config, devices, kvdbKeys, force, logger: loggerOf(config), run: runCommand },
+    openKvdb: (settings, endpoints) => createEtcdKvdb(kvdbConfig(settings, endpoints)),
+  });
 }
 
 function configFile({ config, configDir, nodeName }: ConfigOptions): string {

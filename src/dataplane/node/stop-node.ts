@@ -1,15 +1,17 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { toPxError } from '../../kernel/errors.js';
 import type { Logger } from '../../platform/logger.js';
 import { delay, monotonicMs } from '../../platform/monotonic.js';
 import type { RunCommand } from '../../platform/run-command.js';
 import { createEngineClient } from '../engine-client/engine-client.js';
+import { cleanUpRunDir } from '../holder/clean-up.js';
 import { HolderClient } from '../holder/holder-client.js';
 import { stopEtcd } from '../kvdb/internal-etcd.js';
 import type { NodeConfig } from './config.js';
 import { pidFile } from './daemon.js';
 import { processLives } from './process-table.js';
+import { endBlockPath } from './running-programs.js';
 
 export interface StopDeps {
   readonly config: NodeConfig;
@@ -19,7 +21,8 @@ export interface StopDeps {
   readonly force: boolean;
 }
 
-const daemonEndMs = 15_000;
+const daemonEndMs = 20_000;
+const blockPathEndMs = 5_000;
 
 /**
  * Ends everything of a node: the daemon, its attached volumes, the holder and
@@ -37,6 +40,11 @@ export async function stopNode(deps: StopDeps): Promise<void> {
     // Nobody listens: there is no holder to stop.
     if (toPxError(error).code !== 'unavailable') throw error;
   });
+  await endBlockPath(config.runDir, blockPathEndMs, logger);
+  // What a holder and an engine that were killed have left in the kernel.
+  if (existsSync(config.runDir)) {
+    await cleanUpRunDir(realpathSync(config.runDir), new Set(), run, logger);
+  }
   for (const mountPoint of poolMounts(config.dataDir)) {
     await run('umount', [mountPoint], { timeoutMs: 30_000 });
   }
