@@ -1,7 +1,12 @@
 import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { isUnder, listLoops, type LoopDevice } from '../../../tools/devcluster/kernel-state.js';
+import {
+  fuseAbortFile,
+  isUnder,
+  listLoops,
+  type LoopDevice,
+} from '../../../tools/devcluster/kernel-state.js';
 import { run, tryRun } from '../../../tools/lib/run.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
 
@@ -81,8 +86,12 @@ async function isInner(
  * Notes the loop devices that programs of a living node attached: they belong
  * to the machine and outlive the node, and once the FUSE server is dead the
  * kernel can't tell whose they are. On a real machine they go with the power.
+ * Returns the FUSE file systems (major:minor) that are mounted in the node.
  */
-export async function recordInnerLoops(node: NodeLayout, init: number): Promise<void> {
+export async function recordInnerLoops(
+  node: NodeLayout,
+  init: number,
+): Promise<ReadonlySet<string>> {
   const fuse = await fuseFileSystems(init);
   const found = await readRecord(node);
   const check = async (loop: LoopDevice): Promise<void> => {
@@ -94,6 +103,18 @@ export async function recordInnerLoops(node: NodeLayout, init: number): Promise<
   const loops = (await listLoops()).filter((loop) => !existsSync(loop.backingFile));
   await Promise.all(loops.map(check));
   await writeFile(recordOf(node), JSON.stringify(found));
+  return fuse;
+}
+
+/**
+ * Ends the connections of a node that is being killed: a process that serves a
+ * mount which it also uses can't end while it waits for its own answer.
+ */
+export async function abortFuse(fileSystems: ReadonlySet<string>): Promise<void> {
+  for (const fileSystem of fileSystems) {
+    const minor = Number(fileSystem.split(':')[1]);
+    await writeFile(fuseAbortFile(minor), '1').catch(() => undefined);
+  }
 }
 
 /** Frees what a dead node's programs left attached. */

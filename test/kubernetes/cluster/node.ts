@@ -92,9 +92,9 @@ async function clearDeadNode({ cluster, node }: NodeMachine): Promise<void> {
 export async function endInit(cluster: ClusterLayout, node: NodeLayout): Promise<void> {
   const init = await initPid(cluster, node.name);
   if (init === undefined) return;
-  const mounted = await recordInnerLoops(node, init);
+  const fuse = await recordInnerLoops(node, init);
   signal(init, 'SIGKILL');
-  await abortFuse(mounted);
+  await abortFuse(fuse);
 }
 
 /**
