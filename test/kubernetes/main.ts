@@ -3,11 +3,19 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { parseSizeBytes } from '../../tools/devcluster/devices.js';
-import { buildKubernetes, buildModule } from './build/programs.js';
-import { defaultOptions, KubernetesCluster, type PartitionScope } from './cluster/cluster.js';
-import type { Component, Programs } from './cluster/control-plane.js';
+import { findPrograms, whatIsMissing } from './build/find-programs.js';
+import { cases } from './cases/index.js';
+import {
+  defaultOptions,
+  KubernetesCluster,
+  type ClusterOptions,
+  type PartitionScope,
+} from './cluster/cluster.js';
+import type { Component } from './cluster/control-plane.js';
 import { inNode } from './cluster/node.js';
 import { initPid } from './cluster/processes.js';
+import { buildImages, imageNames } from './images/build-images.js';
+import { CaseRunner } from './runner/run-cases.js';
 
 /** dist/test/kubernetes/main.js lies three levels below the repository. */
 const rootDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -18,12 +26,30 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-async function findPrograms(version: string): Promise<Programs> {
-  const options = { toolsDir, say };
-  const kubernetes = await buildKubernetes(version, options);
-  const etcd = await buildModule('etcd', options);
-  const helm = await buildModule('helm', options);
-  return { kubernetes: kubernetes.binDir, etcd: etcd.binDir, helm: helm.binDir };
+/** Archives of images by their names; what is not in the cache is built. */
+async function imageArchives(names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
+  return (await buildImages({ rootDir, only: names, say })).map((image) => image.tar);
+}
+
+interface ClusterFlags {
+  readonly dir: string;
+  readonly kubernetes: string;
+  readonly nodes: string;
+  readonly disks: string;
+  readonly diskSize: string;
+}
+
+async function clusterOptions(flags: ClusterFlags): Promise<ClusterOptions> {
+  return {
+    dir: flags.dir,
+    nodes: Number(flags.nodes),
+    disks: Number(flags.disks),
+    diskSizeBytes: parseSizeBytes(flags.diskSize),
+    programs: await findPrograms(flags.kubernetes, { toolsDir, say }),
+    // The sandbox of every pod, and what a person tries a cluster with.
+    images: await imageArchives(['pause', 'busybox']),
+  };
 }
 
 /** Gives the terminal to a command, and its exit code to the caller. */
@@ -65,33 +91,55 @@ const printJson = (value: unknown): void => {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 };
 
-program
-  .command('up')
+/** The options that shape a new cluster. */
+function shaping(command: Command): Command {
+  return command
+    .option('--kubernetes <version>', 'a version of test/kubernetes/tools', newestVersion)
+    .option('--nodes <n>', 'number of nodes, in three zones', String(defaultOptions.nodes))
+    .option('--disks <n>', 'disks a node', String(defaultOptions.disks))
+    .option('--disk-size <size>', 'of each disk; the files are sparse', '8G');
+}
+
+shaping(program.command('up'))
   .description('bring a cluster up, in place of what was left of one')
   .requiredOption('--dir <dir>', 'where everything of the cluster lies')
-  .option('--kubernetes <version>', 'a version of test/kubernetes/tools', newestVersion)
-  .option('--nodes <n>', 'number of nodes, in three zones', String(defaultOptions.nodes))
-  .option('--disks <n>', 'disks a node', String(defaultOptions.disks))
-  .option('--disk-size <size>', 'of each disk; the files are sparse', '8G')
-  .action(
-    async (flags: {
-      dir: string;
-      kubernetes: string;
-      nodes: string;
-      disks: string;
-      diskSize: string;
-    }) => {
-      const programs = await findPrograms(flags.kubernetes);
-      const cluster = await KubernetesCluster.start({
-        dir: flags.dir,
-        nodes: Number(flags.nodes),
-        disks: Number(flags.disks),
-        diskSizeBytes: parseSizeBytes(flags.diskSize),
-        programs,
-      });
-      printJson(await cluster.status());
-    },
-  );
+  .option('--images <names>', 'of test/kubernetes/images, with commas; "all" for every one')
+  .action(async (flags: ClusterFlags & { images?: string }) => {
+    const cluster = await KubernetesCluster.start(await clusterOptions(flags));
+    const names = flags.images === 'all' ? imageNames : (flags.images?.split(',') ?? []);
+    for (const archive of await imageArchives(names)) await cluster.loadImage(archive);
+    printJson(await cluster.status());
+  });
+
+shaping(program.command('test'))
+  .description('run the cases on a cluster of their own, and take it down')
+  .option('--dir <dir>', 'where the cluster lies', path.join(rootDir, '.cache/kubernetes/cluster'))
+  .option('--only <names>', 'cases, with commas')
+  .option('--keep', 'leave the cluster as the last case, or the first that fails, left it')
+  .action(async (flags: ClusterFlags & { only?: string; keep?: boolean }) => {
+    const only = flags.only?.split(',');
+    const unknown = only?.filter((name) => !cases.some((test) => test.name === name)) ?? [];
+    if (unknown.length > 0) {
+      throw new Error(`no case ${unknown.join(', ')}: ${cases.map((c) => c.name).join(', ')}`);
+    }
+    const interrupted = new AbortController();
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(name, () => interrupted.abort());
+    }
+    const runner = new CaseRunner({
+      rootDir,
+      cases: cases.filter((test) => only === undefined || only.includes(test.name)),
+      cluster: await clusterOptions(flags),
+      keep: flags.keep === true,
+      imageArchives,
+      say: (text) => process.stdout.write(`${text}\n`),
+      signal: interrupted.signal,
+    });
+    const { passed, failed, skipped } = await runner.run();
+    process.stdout.write(`\nTests: ${passed} passed, ${failed} failed, ${skipped} skipped\n`);
+    // A case that ran out of time may still hold the process.
+    process.exit(failed === 0 && passed > 0 ? 0 : 1);
+  });
 
 program
   .command('down')
@@ -108,7 +156,16 @@ program
   .description('build every Go program of the tests that is not in the cache')
   .option('--kubernetes <version>', 'a version of test/kubernetes/tools', newestVersion)
   .action(async (flags: { kubernetes: string }) => {
-    printJson(await findPrograms(flags.kubernetes));
+    printJson(await findPrograms(flags.kubernetes, { toolsDir, say }));
+  });
+
+program
+  .command('missing')
+  .description('print why no cluster can be had on this machine; nothing where it can')
+  .option('--kubernetes <version>', 'a version of test/kubernetes/tools', newestVersion)
+  .action(async (flags: { kubernetes: string }) => {
+    const missing = await whatIsMissing(flags.kubernetes, toolsDir);
+    if (missing !== undefined) process.stdout.write(`${missing}\n`);
   });
 
 onCluster('status', 'print what runs, as JSON', async (cluster) => {
@@ -150,13 +207,11 @@ onCluster('partition <node> [scope]', 'cut off: all, api or peers', (cluster, [n
 onCluster('heal <node>', 'end every partition of a node', (cluster, [name = '']) =>
   cluster.heal(name),
 );
-onCluster(
-  'load-images <files...>',
-  'import image archives into each node',
-  async (cluster, files) => {
-    for (const file of files) await cluster.loadImage(file);
-  },
-);
+onCluster('load-images <images...>', 'load archives or test images', async (cluster, images) => {
+  const names = images.filter((image) => imageNames.includes(image));
+  const files = images.filter((image) => !imageNames.includes(image));
+  for (const file of [...files, ...(await imageArchives(names))]) await cluster.loadImage(file);
+});
 
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`kubernetes: ${error instanceof Error ? error.message : String(error)}\n`);

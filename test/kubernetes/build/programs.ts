@@ -35,6 +35,7 @@ const buildTimeoutMs = 40 * 60_000;
 export const sideModules = [
   'etcd',
   'helm',
+  'coredns',
   'external-provisioner',
   'external-attacher',
   'external-resizer',
@@ -120,16 +121,38 @@ async function compile(
   }
 }
 
-/** Builds the programs of one directory of tools/, or finds them built. */
-export async function buildModule(name: string, options: BuildOptions): Promise<BuiltModule> {
-  const module = await readGoModule(path.join(options.toolsDir, name));
+interface Plan {
+  readonly module: GoModule;
+  readonly programs: readonly Program[];
+  readonly dir: string;
+  readonly built: BuiltModule;
+}
+
+async function planOf(name: string, toolsDir: string): Promise<Plan> {
+  const module = await readGoModule(path.join(toolsDir, name));
   const programs = module.tools.map(programOf);
   const main = programs.find((p) => !p.packagePath.includes('ginkgo')) ?? programs[0];
   if (main === undefined) throw new Error(`${module.dir}/go.mod names no tool`);
   const { version } = moduleOf(main.packagePath, module.versions);
   const shortName = name.replace(/-\d[\d.]*$/, '');
   const dir = path.join(cacheDir(), `${shortName}-${version.replace(/^v/, '')}`);
-  const built = { name: shortName, version, binDir: path.join(dir, 'bin') };
+  return {
+    module,
+    programs,
+    dir,
+    built: { name: shortName, version, binDir: path.join(dir, 'bin') },
+  };
+}
+
+export async function isModuleBuilt(name: string, toolsDir: string): Promise<boolean> {
+  const { module, programs, dir } = await planOf(name, toolsDir);
+  return isBuilt(dir, module.digest, programs);
+}
+
+/** Builds the programs of one directory of tools/, or finds them built. */
+export async function buildModule(name: string, options: BuildOptions): Promise<BuiltModule> {
+  const { module, programs, dir, built } = await planOf(name, options.toolsDir);
+  const { name: shortName, version } = built;
   if (await isBuilt(dir, module.digest, programs)) return built;
   const go = await findGo();
   if (go === undefined) {
@@ -143,7 +166,7 @@ export async function buildModule(name: string, options: BuildOptions): Promise<
     return built;
   }
   options.say(`building ${shortName} ${version} into ${built.binDir} (once)`);
-  const partial = `${dir}.partial-${process.pid}`;
+  const partial = path.join(cacheDir(), `.partial-${shortName}-${process.pid}`);
   await mkdir(path.join(partial, 'bin'), { recursive: true });
   try {
     await compile(go, module, version, programs, path.join(partial, 'bin'));

@@ -3,7 +3,6 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { run, tryRun, type RunResult } from '../../../tools/lib/run.js';
 import { waitFor } from '../../../tools/lib/wait.js';
-import { makeBaseImage } from './base-image.js';
 import { listCgroups, removeCgroups } from './cgroups.js';
 import {
   components,
@@ -13,7 +12,8 @@ import {
   type Component,
   type Programs,
 } from './control-plane.js';
-import { detachDisks, detachInnerLoops, listDiskLoops, recordFuse } from './disks.js';
+import { corefile, corefilePath, dnsObjects } from './dns.js';
+import { detachDisks, detachInnerLoops, listDiskLoops } from './disks.js';
 import { changedSettings, readSettings, type Settings } from './kernel-settings.js';
 import { clusterLayout, nodeLayout, type ClusterLayout, type NodeLayout } from './layout.js';
 import {
@@ -26,7 +26,7 @@ import {
   removeNamespace,
   setLink,
 } from './network.js';
-import { inNode, killNode, startNode, type NodeMachine } from './node.js';
+import { endInit, inNode, killNode, startNode, type NodeMachine } from './node.js';
 import { makePki } from './pki.js';
 import { pipeInto } from './pipe.js';
 import { initPid, killAll, listProcesses } from './processes.js';
@@ -37,6 +37,8 @@ export interface ClusterOptions {
   readonly disks: number;
   readonly diskSizeBytes: number;
   readonly programs: Programs;
+  /** Archives that each node has before the first pod: the sandbox's, at least. */
+  readonly images: readonly string[];
 }
 
 export const defaultOptions = { nodes: 3, disks: 2, diskSizeBytes: 8 * 1024 ** 3 } as const;
@@ -47,6 +49,10 @@ export type PartitionScope = 'all' | 'api' | 'peers';
 export interface CommandOptions {
   readonly timeoutMs?: number;
   readonly input?: string;
+  /** Sees the output as it comes. */
+  readonly onOutput?: (text: string) => void;
+  /** Of programs that run beside the API server. */
+  readonly cwd?: string;
 }
 
 export interface NodeStatus {
@@ -107,10 +113,7 @@ export class KubernetesCluster {
   static async remove(dir: string): Promise<void> {
     const layout = clusterLayout(dir);
     const known = await KubernetesCluster.open(dir).catch(() => undefined);
-    for (const node of known?.nodes ?? []) {
-      const init = await initPid(layout, node.name);
-      if (init !== undefined) await recordFuse(node, init);
-    }
+    for (const node of known?.nodes ?? []) await endInit(layout, node);
     await killAll(layout, () => true);
     for (const node of known?.nodes ?? []) await detachInnerLoops(node);
     for (const name of await listNamespaces(layout)) await removeNamespace(name);
@@ -140,17 +143,17 @@ export class KubernetesCluster {
     const { layout, nodes } = this;
     await makePki(layout, nodes);
     await makeHub(layout, nodes);
-    const image = path.join(layout.dir, 'base-image.tar');
+    await writeFile(corefilePath(layout), corefile(layout));
     const controlPlane = async (): Promise<void> => {
       for (const component of components) {
+        if (component === 'coredns') await this.apply(...dnsObjects(layout));
         await startComponent(layout, component, this.options.programs);
       }
     };
     const machines = async (): Promise<void> => {
-      await makeBaseImage(image);
       for (const node of nodes) {
         await startNode(this.machine(node));
-        await this.importInto(node, image);
+        for (const image of this.options.images) await this.importInto(node, image);
       }
     };
     await Promise.all([controlPlane(), machines()]);
@@ -195,17 +198,27 @@ export class KubernetesCluster {
     };
   }
 
-  private client(words: readonly string[], options: CommandOptions): Promise<RunResult> {
+  get kubeconfig(): string {
+    return this.layout.kubeconfig;
+  }
+
+  /** As `kubectl version` of the server says it: `v1.35.4`. */
+  get version(): string {
+    return this.options.programs.version;
+  }
+
+  /** Runs any program beside the API server, as its administrator. */
+  runBeside(words: readonly string[], options: CommandOptions = {}): Promise<RunResult> {
     const [command = '', ...args] = [...this.hubCommand(), ...words];
     return tryRun(command, args, {
-      timeoutMs: options.timeoutMs ?? commandTimeoutMs,
-      input: options.input ?? '',
+      timeoutMs: commandTimeoutMs,
+      ...options,
       env: this.clientEnvironment(),
     });
   }
 
   tryKubectl(args: readonly string[], options: CommandOptions = {}): Promise<RunResult> {
-    return this.client(['kubectl', ...args], options);
+    return this.runBeside(['kubectl', ...args], options);
   }
 
   /** Runs kubectl and returns what it printed; throws where it fails. */
@@ -219,7 +232,7 @@ export class KubernetesCluster {
   }
 
   tryHelm(args: readonly string[], options: CommandOptions = {}): Promise<RunResult> {
-    return this.client(['helm', ...args], options);
+    return this.runBeside(['helm', ...args], options);
   }
 
   async helm(args: readonly string[], options: CommandOptions = {}): Promise<string> {
@@ -283,8 +296,8 @@ export class KubernetesCluster {
     const init = await this.requireInit(this.node(name));
     const [command = '', ...args] = [...inNode(init), ...words];
     return tryRun(command, args, {
-      timeoutMs: options.timeoutMs ?? commandTimeoutMs,
-      input: options.input ?? '',
+      timeoutMs: commandTimeoutMs,
+      ...options,
       env: {
         CONTAINERD_ADDRESS: '/run/containerd/containerd.sock',
         CONTAINERD_NAMESPACE: 'k8s.io',

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { tryRun } from '../../../tools/lib/run.js';
 import { GiveUp, waitFor } from '../../../tools/lib/wait.js';
+import { corefilePath } from './dns.js';
 import type { ClusterLayout } from './layout.js';
 import { killAll, listProcesses, spawnDetached } from './processes.js';
 
@@ -10,14 +11,18 @@ export const components = [
   'kube-apiserver',
   'kube-controller-manager',
   'kube-scheduler',
+  'coredns',
 ] as const;
 export type Component = (typeof components)[number];
 
 /** Directories with the built programs. */
 export interface Programs {
+  /** Of Kubernetes. */
+  readonly version: string;
   readonly kubernetes: string;
   readonly etcd: string;
   readonly helm: string;
+  readonly coredns: string;
 }
 
 const etcdUrl = 'http://127.0.0.1:2379';
@@ -101,6 +106,8 @@ function flagsOf(component: Component, cluster: ClusterLayout): string[] {
         '--bind-address=127.0.0.1',
         '--profiling=false',
       ];
+    case 'coredns':
+      return ['-conf', corefilePath(cluster)];
   }
 }
 
@@ -110,6 +117,7 @@ const readyUrls: Readonly<Record<Component, string>> = {
   'kube-apiserver': 'https://127.0.0.1:6443/readyz',
   'kube-controller-manager': 'https://127.0.0.1:10257/healthz',
   'kube-scheduler': 'https://127.0.0.1:10259/healthz',
+  coredns: 'http://127.0.0.1:8181/ready',
 };
 
 export async function isRunning(cluster: ClusterLayout, component: Component): Promise<boolean> {
@@ -151,7 +159,8 @@ export async function startComponent(
 ): Promise<void> {
   if (!(await isRunning(cluster, component))) {
     await mkdir(path.join(cluster.dir, 'etcd'), { recursive: true, mode: 0o700 });
-    const binDir = component === 'etcd' ? programs.etcd : programs.kubernetes;
+    const binDir =
+      component === 'etcd' || component === 'coredns' ? programs[component] : programs.kubernetes;
     spawnDetached({
       cluster,
       node: 'hub',

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { pauseImage } from './base-image.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
 import { kubeconfig } from './pki.js';
+
+/** The image of every pod's sandbox; no registry is in reach, it is imported. */
+const pauseImage = 'registry.k8s.io/pause:3.10';
 
 function kubeletConfig(cluster: ClusterLayout, node: NodeLayout): object {
   return {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { run } from '../../../tools/lib/run.js';
+import { dnsUser } from './dns.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
 
 /** A certificate that the cluster's own authority signs. */
@@ -60,7 +61,7 @@ function requests(cluster: ClusterLayout, nodes: readonly NodeLayout[]): Request
     { name: 'controller-manager', commonName: 'system:kube-controller-manager' },
     { name: 'scheduler', commonName: 'system:kube-scheduler' },
     { name: 'kube-proxy', commonName: 'system:kube-proxy' },
-    { name: 'dns', commonName: 'pxk:dns' },
+    { name: 'dns', commonName: dnsUser },
     ...nodes.map((node) => ({
       name: node.name,
       commonName: `system:node:${node.name}`,
