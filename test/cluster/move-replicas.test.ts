@@ -66,6 +66,9 @@ describeOnCluster('moving replicas', () => {
     const [other = ''] = asked.replicas.map(({ node_name }) => node_name).filter((n) => n !== node);
     await cluster.killProcess(other, 'engine');
     await cluster.killProcess(node, 'px-node');
+    await waitFor('end of px-node', 10_000, async () =>
+      (await cluster.running(node)).has('px-node') ? undefined : true,
+    );
     await cluster.startNode(node);
     const three = await moved(node, volume.id, 3);
     expect(three.spec?.replicas).toBe(3);
