@@ -2,7 +2,7 @@ import type { VolumeRecord } from '../../kernel/volume-record.js';
 import type { VolumeSpec__Output } from '../../gen/px/v1/VolumeSpec.js';
 import { digestOf } from '../policy/policy-digest.js';
 import { askedPolicy, governing, revisionOf } from '../policy/policy-entry.js';
-import { coercedLabel, enforce } from '../policy/volume-rules.js';
+import { breachesOf, coercedLabel, enforce, refusal } from '../policy/volume-rules.js';
 import type { NodeContext } from './context.js';
 import type { AskedVolume } from './volume-spec.js';
 
@@ -73,6 +73,20 @@ export async function governGrowth(
     policy: { ...entry.policy, volume: rule ? { sizeBytes: rule } : {} },
   };
   return enforce(sizeOnly, { sizeBytes, spec: record.spec }, { limitBytes: Infinity }).sizeBytes;
+}
+
+/** Refuses a number of replicas that the volume's policy does not allow; 0 is as many as now. */
+export async function governReplicas(
+  context: NodeContext,
+  record: VolumeRecord,
+  count: number,
+): Promise<void> {
+  const entry = count === 0 ? undefined : governing(await context.policies.all(), record);
+  if (entry === undefined) return;
+  const changed = { sizeBytes: record.sizeBytes, spec: { ...record.spec, replicas: count } };
+  const { replication } = entry.policy.volume;
+  const [breach] = breachesOf(replication === undefined ? {} : { replication }, changed);
+  if (breach !== undefined) throw refusal(entry, { ...breach, field: 'count' });
 }
 
 /** A clone is a new volume: what its source's policy left on the source is not its own. */

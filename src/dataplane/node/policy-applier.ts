@@ -123,6 +123,5 @@ export function planPolicyChanges(state: ClusterState, resting: ReadonlySet<stri
     placementNodes: () => (nodes ??= placementNodes(state)),
     resting,
     maxAtOnce,
-    isMoving: (record) => 'replicaWish' in record,
   });
 }

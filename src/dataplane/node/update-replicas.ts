@@ -4,6 +4,7 @@ import type { Volume } from '../../gen/px/v1/Volume.js';
 import type { CallContext } from '../../platform/grpc-server.js';
 import { givenUp } from '../protocol/replica-wish.js';
 import type { NodeContext } from './context.js';
+import { governReplicas } from './governed-volume.js';
 import { requireNode } from './fence-node.js';
 import { getVolume } from './read-volumes.js';
 import { planWish } from './replica-plan.js';
@@ -37,6 +38,7 @@ export async function updateReplicas(
     const name = state.nodes.get(both)?.name ?? both;
     throw new PxError('invalid_argument', `add_nodes: ${name} is in remove_nodes too`);
   }
+  await governReplicas(context, record, request.count);
   const planned = await context.volumes.update(record.id, (current) =>
     planWish(current, asked, state),
   );

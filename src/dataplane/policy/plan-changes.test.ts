@@ -15,6 +15,11 @@ function node(id: string, zone: string, alive = true): PlacementNode {
   return { id, name: id, alive, maintenance: false, ...place, pools };
 }
 
+const wish = {
+  ...{ targetCount: 3, added: [], removing: [], blocked: '' },
+  cause: 'asked' as const,
+};
+
 interface Given {
   readonly volumes: readonly VolumeRecord[];
   readonly policies?: readonly PolicyEntry[];
@@ -31,13 +36,17 @@ function input({ volumes, policies = [], moving = [], resting = [], dead = [] }:
     node('n4', 'zb', !dead.includes('n4')),
   ];
   return {
-    volumes: new Map(volumes.map((record) => [record.id, record])),
+    volumes: new Map(
+      volumes.map((record) => [
+        record.id,
+        moving.includes(record.id) ? { ...record, replicaWish: wish } : record,
+      ]),
+    ),
     nodes: new Map(nodes.map((each) => [each.id, each])),
     policies: new Map(policies.map((entry) => [entry.name, entry])),
     placementNodes: () => nodes,
     resting: new Set(resting),
     maxAtOnce: 2,
-    isMoving: ({ id }) => moving.includes(id),
   };
 }
 
@@ -77,6 +86,13 @@ describe('planChanges', () => {
     const next = plan({ volumes, policies: [three], moving: ['a'] });
     expect(next.replicas).toEqual([wishFor('b', 3)]);
     expect([...next.changing].sort()).toEqual(['a', 'b']);
+    const blocked = { ...wish, blocked: 'no room' };
+    const [head, ...tail] = volumes;
+    const unplaced = plan({
+      volumes: [{ ...head, replicaWish: blocked }, ...tail],
+      policies: [three],
+    });
+    expect(unplaced.replicas).toEqual([wishFor('b', 3), wishFor('c', 3)]);
     const stuck = plan({ volumes, policies: [three], resting: ['a', 'b'] });
     expect(stuck.replicas).toEqual([wishFor('c', 3), wishFor('d', 3)]);
     expect([...stuck.waiting].sort()).toEqual(['a', 'b']);

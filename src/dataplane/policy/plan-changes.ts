@@ -37,8 +37,6 @@ export interface PlanInput extends GovernedCluster {
   /** Volumes that can't get on for now, and hold no place of those at work. */
   readonly resting: ReadonlySet<string>;
   readonly maxAtOnce: number;
-  /** Whether a wish about the volume's replicas is at work. */
-  isMoving(record: VolumeRecord): boolean;
 }
 
 /**
@@ -55,8 +53,9 @@ export function planChanges(input: PlanInput): ChangePlan {
   for (const record of input.volumes.values()) {
     const entry = governing(input.policies, record);
     if (!isToChange(record, entry)) continue;
-    if (input.isMoving(record)) {
-      changing.add(record.id);
+    if (record.replicaWish !== undefined) {
+      // One that finds no place must not keep the others from their turn.
+      (record.replicaWish.blocked === '' ? changing : waiting).add(record.id);
       continue;
     }
     const direct = directlyChanged(record, entry);
