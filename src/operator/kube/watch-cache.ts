@@ -124,11 +124,9 @@ export class WatchCache<T extends KubeObject> implements KubeCache<T> {
     const { logger, timing, onRestart } = this.options;
     const gone = isGone(error);
     onRestart(gone ? 'gone' : error.fields.silent === true ? 'silent' : 'error');
-    if (gone && this.version !== undefined) {
-      // The server is well, and the list is there for the asking.
-      this.version = undefined;
-      return;
-    }
+    if (gone) this.version = undefined;
+    // The server is well, and the list is there for the asking; unless we have just asked.
+    if (gone && monotonicMs() - this.listedAtMs > timing.firstRetryMs) return;
     this.failures += 1;
     const longest = Math.min(timing.firstRetryMs * 2 ** (this.failures - 1), timing.longestRetryMs);
     const waitMs = longest * (0.5 + Math.random() / 2);

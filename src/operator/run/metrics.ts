@@ -64,7 +64,7 @@ export class OperatorMetrics {
     });
     new Gauge({
       name: 'px_operator_leader',
-      help: '1 on the one operator that acts.',
+      help: 'Whether this operator is the one that acts: 1 or 0.',
       registers,
       collect() {
         this.set(source.isLeader() ? 1 : 0);
