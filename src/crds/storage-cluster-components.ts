@@ -80,8 +80,6 @@ const certificatePlace = z.object({
     .describe('A key of a Secret.'),
 });
 
-export type CertificatePlace = z.output<typeof certificatePlace>;
-
 export const security = z.object({
   enabled: z.boolean().default(false).describe('Turns on what `tls` and `auth` describe.'),
   auth: z

@@ -2,12 +2,12 @@
  * What the operator's logic needs of the world. `kube/` and `px/` implement
  * these; tests use small in-memory ones. Nothing here knows a client library.
  */
-import type { KubeObject, ObjectMeta, OwnerReference, Resource } from '../crds/kube-object.js';
+import type { KubeObject, Resource } from '../crds/kube-object.js';
 import type { NodeDefinition } from '../gen/px/v1/Node.js';
 import type { UnaryClient } from '../platform/grpc-client.js';
 import type { Logger } from '../platform/logger.js';
 
-export type { KubeObject, ObjectMeta, OwnerReference, Resource };
+export type { KubeObject, Resource };
 
 export interface ObjectName {
   readonly namespace?: string;
