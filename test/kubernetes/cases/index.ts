@@ -1,5 +1,17 @@
 import type { KubernetesCase } from '../runner/types.js';
 import { clusterWorks } from './cluster-works.js';
+import { databaseFailover } from './database-failover.js';
+import { interruptionsCase } from './interruptions.js';
+import { manyClaims } from './many-claims.js';
+import { storageSuite } from './storage-suite.js';
+import { tutorial } from './tutorial.js';
 
-/** In the order in which they run. */
-export const cases: readonly KubernetesCase[] = [clusterWorks];
+/** In the order in which they run; px is installed by the first that needs it. */
+export const cases: readonly KubernetesCase[] = [
+  clusterWorks,
+  tutorial,
+  manyClaims,
+  databaseFailover,
+  interruptionsCase,
+  storageSuite,
+];

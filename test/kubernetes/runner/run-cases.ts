@@ -60,7 +60,9 @@ export class CaseRunner {
     const cluster = this.cluster;
     this.cluster = undefined;
     this.loaded = new Set();
-    await cluster?.stop();
+    // One that did not come up has left its parts.
+    if (cluster === undefined) await KubernetesCluster.remove(this.options.cluster.dir);
+    else await cluster.stop();
   }
 
   private async prepare(test: KubernetesCase): Promise<KubernetesCluster> {
@@ -101,11 +103,13 @@ export class CaseRunner {
   }
 
   private async diagnose(dir: string): Promise<void> {
-    if (this.cluster === undefined) return;
-    await collectDiagnostics(this.cluster, dir).catch((error: unknown) => {
+    try {
+      const cluster = this.cluster ?? (await KubernetesCluster.open(this.options.cluster.dir));
+      await collectDiagnostics(cluster, dir);
+      this.options.say(`objects, events and logs are in ${dir}`);
+    } catch (error) {
       this.options.say(`no more is known: ${messageOf(error)}`);
-    });
-    this.options.say(`objects, events and logs are in ${dir}`);
+    }
   }
 
   private helpers(namespace: string, artifactDir: string, signal: AbortSignal): CaseHelpers {
