@@ -108,6 +108,13 @@ describe('who is replaced next', () => {
       [],
     ],
     [
+      'what px says of it may be of the pod before',
+      [node('a', { pod: { revision: 'new', readyForMs: 6_000 } }), node('b')],
+      {},
+      'Waiting',
+      [],
+    ],
+    [
       'it was not ready for long enough',
       [node('a', { pod: { revision: 'new', readyForMs: 9_000 } }), node('b')],
       { minReadyMs: 10_000 },

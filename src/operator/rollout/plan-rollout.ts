@@ -77,6 +77,12 @@ export interface RolloutPlan {
 export const progressDeadlineMs = 600_000;
 
 /**
+ * The lease of px on a node outlives its process by up to 6 s: until then px may
+ * call operational what was so before the pod was replaced.
+ */
+const leastReadyMs = 7_000;
+
+/**
  * A pod that has just become ready may not have published the hash of its
  * configuration yet, and a kubelet may have given it the file of a moment ago.
  */
@@ -148,7 +154,8 @@ function stateOf(node: RolloutNode, input: RolloutInput): NodeState {
     if (pod.readyForMs > configSettleMs) return { kind: 'outdated', away };
     return unsettled('it does not run with its new configuration yet');
   }
-  if (pod.readyForMs < input.minReadyMs) return unsettled('its pod is not ready for long enough');
+  if (pod.readyForMs < Math.max(leastReadyMs, input.minReadyMs))
+    return unsettled('its pod has just become ready');
   if (px === undefined) return unsettled('px does not know it yet');
   if (px.state !== 'operational' && px.state !== 'maintenance') {
     return unsettled(

@@ -29,6 +29,7 @@ import {
   type Candidate,
   type RolloutInput,
   type RolloutNode,
+  type RolloutPod,
 } from './plan-rollout.js';
 import { replicasByNode, type NodeReplicas } from './replica-sync.js';
 
@@ -38,7 +39,8 @@ const key = 'cluster';
 const busyMs = 5_000;
 /** While nothing is to be done only a node's own change matters, and pods tell theirs. */
 const idleMaxAgeMs = 60_000;
-const busyMaxAgeMs = 2_000;
+/** A decision to stop a node rests on what is so now. */
+const busyMaxAgeMs = 200;
 const checkTimeoutMs = 10_000;
 
 interface ConfigMap extends KubeObject {
@@ -74,7 +76,11 @@ export const setUpRollout: SetUpController = (context, enqueue) => {
   };
   const wake = (): void => enqueue(key);
   caches.clusters.onChange(wake);
-  caches.pods.onChange(wake);
+  const controller = new RolloutController(context, caches);
+  caches.pods.onChange(({ metadata }, change) => {
+    if (change === 'gone') controller.forget(metadata.uid);
+    wake();
+  });
   caches.revisions.onChange(wake);
   caches.daemonSets.onChange(({ metadata }) => {
     if (metadata.name === names.node) wake();
@@ -83,19 +89,25 @@ export const setUpRollout: SetUpController = (context, enqueue) => {
     if (metadata.name === names.config) wake();
   });
   pxView(context).onNodesChange(wake);
-  return new RolloutController(context, caches);
+  return controller;
 };
 
 class RolloutController implements Controller {
   readonly name = 'rollout';
   readonly #context: OperatorContext;
   readonly #caches: Caches;
+  /** Pods that were deleted, by uid: the cache may still show them as they were. */
+  readonly #deleted = new Set<string>();
   /** The last warning, so that it is an Event once. */
   #said = '';
 
   constructor(context: OperatorContext, caches: Caches) {
     this.#context = context;
     this.#caches = caches;
+  }
+
+  forget(uid: string | undefined): void {
+    if (uid !== undefined) this.#deleted.delete(uid);
   }
 
   async reconcile(): Promise<ReconcileResult> {
@@ -180,13 +192,18 @@ class RolloutController implements Controller {
       return {
         name,
         kubeletReady: node?.status?.conditions?.some(isReadyCondition) ?? false,
-        pod: pod === undefined ? undefined : observePod(pod, this.#context.clock.nowMs()),
+        pod: pod === undefined ? undefined : this.#observePod(pod),
         px: status === undefined ? undefined : observePx(status),
         wantedConfigHash: config === undefined ? undefined : sha256(config),
         behind: here?.behind ?? [],
         neighbours: [...(here?.neighbours ?? [])].flatMap((id) => nameOf.get(id) ?? []),
       };
     });
+  }
+
+  #observePod(pod: DaemonPod): RolloutPod {
+    const observed = observePod(pod, this.#context.clock.nowMs());
+    return this.#deleted.has(observed.uid) ? { ...observed, terminating: true } : observed;
   }
 
   /**
@@ -226,7 +243,13 @@ class RolloutController implements Controller {
     logger.info('replaces an outdated px-node', { node, pod: pod.name });
     // Not by eviction: the disruption budget is for others, and would refuse the
     // very pod that is not ready and needs its successor most.
-    await kube.delete(resources.pod, { namespace, name: pod.name }, { uid: pod.uid });
+    this.#deleted.add(pod.uid);
+    try {
+      await kube.delete(resources.pod, { namespace, name: pod.name }, { uid: pod.uid });
+    } catch (thrown) {
+      this.#deleted.delete(pod.uid);
+      throw thrown;
+    }
     events.note(cluster, {
       type: 'Normal',
       reason: 'NodeUpdating',

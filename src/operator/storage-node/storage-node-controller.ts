@@ -62,7 +62,7 @@ export const setUpStorageNodes: SetUpController = (context, enqueue) => {
   };
   const wake = (): void => enqueue(key);
   caches.clusters.onChange(wake);
-  caches.storageNodes.onChange(wake);
+  watchWishes(caches.storageNodes, enqueue);
   caches.pods.onChange(wake);
   caches.configs.onChange(({ metadata }) => {
     if (metadata.name === names.config) wake();
@@ -71,6 +71,20 @@ export const setUpStorageNodes: SetUpController = (context, enqueue) => {
   pxView(context).onNodesChange(wake);
   return new StorageNodeController(context, caches);
 };
+
+/**
+ * The rest of a StorageNode is ours: to wake for our own writes would ask px
+ * again and again, as fast as it answers.
+ */
+function watchWishes(storageNodes: KubeCache<StorageNode>, enqueue: Enqueue): void {
+  const seen = new Map<string, string>();
+  storageNodes.onChange(({ metadata }, change) => {
+    const wishes = change === 'gone' ? 'gone' : JSON.stringify(metadata.annotations ?? {});
+    if (seen.get(metadata.name) === wishes) return;
+    seen.set(metadata.name, wishes);
+    enqueue(key);
+  });
+}
 
 /** A kubelet writes its Node's status all the time; only what is shown here wakes. */
 function watchNodes(nodes: KubeCache<KubeNode>, enqueue: Enqueue): void {
@@ -100,6 +114,8 @@ class StorageNodeController implements Controller {
   readonly name = 'storage-node';
   readonly #context: OperatorContext;
   readonly #caches: Caches;
+  /** px was just told to change a node: what it said before that is not good enough. */
+  #changedPx = false;
 
   constructor(context: OperatorContext, caches: Caches) {
     this.#context = context;
@@ -127,7 +143,9 @@ class StorageNodeController implements Controller {
 
   async #pxNodes(): Promise<PxNodes> {
     try {
-      return await pxView(this.#context).nodes(pxMaxAgeMs);
+      const maxAgeMs = this.#changedPx ? 0 : pxMaxAgeMs;
+      this.#changedPx = false;
+      return await pxView(this.#context).nodes(maxAgeMs);
     } catch (thrown) {
       this.#context.logger.debug('px does not list its nodes', {
         error: toPxError(thrown).message,
@@ -170,6 +188,7 @@ class StorageNodeController implements Controller {
     const status = px?.find((one) => one.name === name);
     const observation = this.#observe(name, status, px === undefined);
     const outcome = await this.#drain(name, before, status);
+    this.#changedPx ||= outcome.busy;
     const wanted = desiredStorageNode({
       cluster,
       observation,
