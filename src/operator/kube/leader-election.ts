@@ -52,6 +52,7 @@ export class LeaderElection {
   private readonly ending = new AbortController();
   private seen: { readonly version: string; readonly atMs: number } | undefined;
   private renewedAtMs: number | undefined;
+  private written: Lease | undefined;
 
   constructor(private readonly options: LeaderElectionOptions) {}
 
@@ -159,10 +160,12 @@ export class LeaderElection {
     return this.write(lease, { ...mine, leaseTransitions });
   }
 
+  /** What we wrote last is what there is, unless somebody else wrote: then it is looked at. */
   private async renew(): Promise<boolean> {
+    if (this.written !== undefined && (await this.write(this.written, renewal()))) return true;
     const lease = await this.read();
     if (lease?.spec?.holderIdentity !== this.options.identity) return false;
-    return this.write(lease, { renewTime: microTime(Date.now()) });
+    return this.write(lease, renewal());
   }
 
   private read(): Promise<Lease | undefined> {
@@ -173,9 +176,11 @@ export class LeaderElection {
   private async write(lease: Lease, spec: NonNullable<Lease['spec']>): Promise<boolean> {
     const metadata = { resourceVersion: lease.metadata.resourceVersion };
     try {
-      await this.options.kube.patch<Lease>(resources.lease, this.options.name, { metadata, spec });
+      const { kube, name } = this.options;
+      this.written = await kube.patch<Lease>(resources.lease, name, { metadata, spec });
       return true;
     } catch (thrown) {
+      this.written = undefined;
       if (toPxError(thrown).code === 'aborted') return false;
       throw thrown;
     }
@@ -203,4 +208,8 @@ export class LeaderElection {
   private get isEnding(): boolean {
     return this.ending.signal.aborted;
   }
+}
+
+function renewal(): NonNullable<Lease['spec']> {
+  return { renewTime: microTime(Date.now()) };
 }
