@@ -61,8 +61,7 @@ describeOnApiServer('failover on the real API server', (programs) => {
   }, 90_000);
 
   afterAll(async () => {
-    await kubelets.stop();
-    await harness.stop();
+    await kubelets.stop().finally(() => harness.stop());
   });
 
   beforeEach(async () => {

@@ -31,7 +31,7 @@ describeOnApiServer('the life of nodes on the real API server', (programs) => {
   let harness: ControllersHarness;
   let px: FakePxCluster;
   let daemonSet: FakeDaemonSet;
-  let operator: { stop(): Promise<void> };
+  let operator: { stop(): Promise<void> } | undefined;
 
   beforeAll(async () => {
     harness = await ControllersHarness.start(programs);
@@ -54,9 +54,8 @@ describeOnApiServer('the life of nodes on the real API server', (programs) => {
   }, 90_000);
 
   afterAll(async () => {
-    await operator.stop();
-    await daemonSet.stop();
-    await harness.stop();
+    await operator?.stop();
+    await daemonSet.stop().finally(() => harness.stop());
   });
 
   const storageNode = async (name: string) =>
@@ -66,7 +65,7 @@ describeOnApiServer('the life of nodes on the real API server', (programs) => {
       const node = await storageNode(name);
       return node?.status?.phase === phase ? node : undefined;
     });
-  const annotate = async (name: string, annotations: object) =>
+  const annotate = async (name: string, annotations: object): Promise<KubeObject> =>
     harness.kube.patch<KubeObject>(
       resources.storageNode,
       { namespace, name },
@@ -75,12 +74,10 @@ describeOnApiServer('the life of nodes on the real API server', (programs) => {
   const untilRunning = async (templates: Readonly<Record<string, string>>) =>
     waitFor(`pods ${JSON.stringify(templates)}`, 60_000, async () => {
       const pods = await daemonSet.pods();
-      const found = Object.fromEntries(
-        pods.map(({ spec, metadata }) => [
-          spec?.nodeName,
-          metadata.labels?.['controller-revision-hash'],
-        ]),
-      );
+      const found: Record<string, unknown> = {};
+      for (const { spec, metadata } of pods) {
+        found[spec?.nodeName ?? ''] = metadata.labels?.['controller-revision-hash'];
+      }
       return JSON.stringify(sorted(found)) === JSON.stringify(sorted(templates)) ? true : undefined;
     });
 
@@ -108,7 +105,7 @@ describeOnApiServer('the life of nodes on the real API server', (programs) => {
     daemonSet.made.length = 0;
     await daemonSet.roll('two');
     await untilRunning({ n1: 'two', n2: 'one', n3: 'two' });
-    await operator.stop();
+    await operator?.stop();
     operator = await harness.run(px, setUps);
     await new Promise((resolve) => setTimeout(resolve, 7_000));
     expect(daemonSet.made).toEqual(['n1 two', 'n3 two']);
