@@ -47,8 +47,23 @@ export class Applier {
     const before = this.done.get(key);
     if (live !== undefined && before?.wanted === wanted && before.live === fingerprint(live))
       return;
-    const applied = await this.kube.apply(resource, object);
+    const applied = await this.send(resource, object);
     this.done.set(key, { wanted, live: fingerprint(applied) });
+  }
+
+  /**
+   * Of a CSIDriver some fields can't be changed. Nothing depends on the object
+   * for the moment that it is away: volumes are mounted by what the kubelet has.
+   */
+  private async send(resource: Resource, object: Manifest): Promise<KubeObject> {
+    try {
+      return await this.kube.apply<KubeObject>(resource, object);
+    } catch (thrown) {
+      if (object.kind !== 'CSIDriver' || toPxError(thrown).code !== 'invalid_argument')
+        throw thrown;
+      await this.kube.delete(resource, object.metadata);
+      return this.kube.apply<KubeObject>(resource, object);
+    }
   }
 
   private async makeOnce(

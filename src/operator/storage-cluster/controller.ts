@@ -41,11 +41,18 @@ export const setUpStorageCluster: SetUpController = (context, enqueue): Controll
     caches.nodes,
     caches.pods,
     caches.jobs,
-    caches.attachments,
     caches.definitions,
     ...caches.owned.map(({ cache }) => cache),
   ];
   for (const cache of watched) cache.onChange(wake);
+  // Volumes come and go all the time; only a deletion waits for them.
+  const wakeLeaving = (): void => {
+    for (const { metadata } of caches.clusters.all()) {
+      if (metadata.deletionTimestamp !== undefined) enqueue(keyOf(metadata), gatherMs);
+    }
+  };
+  caches.attachments.onChange(wakeLeaving);
+  caches.volumes.onChange(wakeLeaving);
   board.onChange(wake);
   return { name: 'storage-cluster', reconcile: (key) => reconcile(tools, key) };
 };

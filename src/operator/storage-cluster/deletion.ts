@@ -18,6 +18,8 @@ export interface DeletionInput {
   readonly attached: readonly string[];
   /** Claims that are bound to volumes, as namespace/name. */
   readonly claims: readonly string[];
+  /** Volumes that the driver is about to delete: it must stay until then. */
+  readonly leaving: readonly string[];
   /** Every object that was made for the cluster and is still there. */
   readonly owned: readonly Found[];
   readonly pods: readonly Pod[];
@@ -64,6 +66,7 @@ function refusalOf(input: DeletionInput): DeletionStep | undefined {
     ...(input.attached.length > 0
       ? [`volumes are attached: ${limited(input.attached)}; delete the pods that use them`]
       : []),
+    ...(input.leaving.length > 0 ? [`volumes are being deleted: ${limited(input.leaving)}`] : []),
     ...(input.strategy === 'UninstallAndWipe' && input.claims.length > 0
       ? [
           `claims are bound to volumes that would be lost: ${limited(input.claims)}; ` +
@@ -83,6 +86,15 @@ function isNeededByWipers({ object }: Found): boolean {
     (kind === 'ConfigMap' && metadata.name === names.kvdb) ||
     (kind === 'ServiceAccount' && metadata.name === names.node) ||
     kind === 'Job'
+  );
+}
+
+/** Once it is gone, nobody deletes volumes any more. */
+function isDriver({ object: { kind, metadata } }: Found): boolean {
+  return (
+    kind === 'Deployment' &&
+    metadata.name === names.csiController &&
+    metadata.deletionTimestamp === undefined
   );
 }
 

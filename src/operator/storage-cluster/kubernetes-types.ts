@@ -105,6 +105,15 @@ export interface StorageClass extends KubeObject {
   readonly parameters?: Readonly<Record<string, string>>;
 }
 
+export interface PersistentVolume extends KubeObject {
+  readonly spec?: {
+    readonly csi?: { readonly driver: string };
+    readonly claimRef?: { readonly namespace?: string; readonly name?: string };
+    readonly persistentVolumeReclaimPolicy?: string;
+  };
+  readonly status?: { readonly phase?: string };
+}
+
 /** A condition of Kubernetes' own form (not the StorageCluster's, which has a source). */
 export function isNodeReady(node: KubeNode): boolean {
   return node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;

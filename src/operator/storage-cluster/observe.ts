@@ -3,7 +3,7 @@ import type { StorageNode } from '../../crds/storage-node.js';
 import { resources } from '../../crds/resources.js';
 import { PxError } from '../../kernel/errors.js';
 import type { KubeCache, KubeObject, ObjectName, OperatorContext, Resource } from '../ports.js';
-import type { PersistentVolume, VolumeAttachment } from '../workloads.js';
+import type { VolumeAttachment } from '../workloads.js';
 import type {
   ConfigMap,
   DaemonSet,
@@ -11,6 +11,7 @@ import type {
   Job,
   KubeNode,
   Manifest,
+  PersistentVolume,
   Pod,
 } from './kubernetes-types.js';
 import { labelKeys } from './names.js';

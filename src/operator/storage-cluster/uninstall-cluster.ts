@@ -2,10 +2,9 @@ import { resources } from '../../crds/resources.js';
 import { isKvdbInternal, type StorageCluster } from '../../crds/storage-cluster.js';
 import type { KubeObject, ReconcileResult } from '../ports.js';
 import { pxView } from '../px-view.js';
-import { pxClaims } from '../workloads.js';
 import { buildPlan } from './build-plan.js';
 import { nextDeletionStep, type DeletionInput, type DeletionNode } from './deletion.js';
-import { isNodeReady } from './kubernetes-types.js';
+import { isNodeReady, type PersistentVolume } from './kubernetes-types.js';
 import { annotationKeys, driverName, finalizer, labelKeys, names } from './names.js';
 import { findOwned } from './observe.js';
 import { observe, readSecrets, specOf } from './run-cluster.js';
@@ -62,11 +61,38 @@ async function deletionInput(tools: Tools, cluster: StorageCluster): Promise<Del
     plan: begun ? buildPlan(observed) : undefined,
     kvdbIsInternal: isKvdbInternal(spec),
     attached: strategy === undefined ? [] : await attachedVolumes(tools),
-    claims: [...pxClaims(tools.caches.volumes.all(), driverName).keys()],
+    claims: tools.caches.volumes.all().filter(isBound).map(claimOf),
+    leaving: tools.caches.volumes
+      .all()
+      .filter(isLeaving)
+      .map(({ metadata }) => metadata.name),
     owned,
     pods: tools.caches.pods.all(),
     nodes: deletionNodes(tools, cluster, Object.keys(buildPlan(observed)?.nodeConfigs ?? {})),
   };
+}
+
+function isOurs({ spec }: PersistentVolume): boolean {
+  return spec?.csi?.driver === driverName;
+}
+
+function isBound(volume: PersistentVolume): boolean {
+  return isOurs(volume) && volume.status?.phase === 'Bound';
+}
+
+function claimOf({ metadata, spec }: PersistentVolume): string {
+  const claim = spec?.claimRef;
+  return claim === undefined ? metadata.name : `${claim.namespace ?? ''}/${claim.name ?? ''}`;
+}
+
+/** One whose deletion has failed, or that is to be retained, is nothing to wait for. */
+function isLeaving(volume: PersistentVolume): boolean {
+  const { spec, status } = volume;
+  return (
+    isOurs(volume) &&
+    spec?.persistentVolumeReclaimPolicy === 'Delete' &&
+    status?.phase === 'Released'
+  );
 }
 
 async function attachedVolumes({ caches, context }: Tools): Promise<readonly string[]> {

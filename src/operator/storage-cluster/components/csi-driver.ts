@@ -17,7 +17,7 @@ export const csiDriver: Component = (plan) =>
             // A label given at mount time costs nothing; relabelling each file of a volume does.
             seLinuxMount: true,
             requiresRepublish: false,
-            volumeLifecycleModes: ['Persistent'],
+            volumeLifecycleModes: ['Persistent', 'Ephemeral'],
           },
         },
       ]

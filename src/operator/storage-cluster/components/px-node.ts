@@ -63,7 +63,10 @@ function templateAnnotations(plan: Plan): Readonly<Record<string, string>> {
 }
 
 /** What px-node and the wiper share: the host's namespaces and the volumes. */
-export function hostPod(plan: Plan): Readonly<Record<string, unknown>> {
+export function hostPod(
+  plan: Plan,
+  moreVolumes: readonly object[] = [],
+): Readonly<Record<string, unknown>> {
   return {
     serviceAccountName: names.node,
     automountServiceAccountToken: false,
@@ -88,6 +91,7 @@ export function hostPod(plan: Plan): Readonly<Record<string, unknown>> {
             },
           ]),
       ...plan.volumes.map(({ mount, source }) => ({ name: mount.name, ...source })),
+      ...moreVolumes,
     ],
   };
 }

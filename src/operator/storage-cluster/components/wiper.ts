@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Manifest } from '../kubernetes-types.js';
-import { names, paths, podLabels } from '../names.js';
+import { driverName, names, paths, podLabels } from '../names.js';
 import { ownedMeta, type Plan } from '../plan.js';
 import { hostMounts, hostPod, nodeNameEnv } from './px-node.js';
 
@@ -35,12 +35,13 @@ export function wipeJob(plan: Plan, order: WipeOrder): Manifest {
       template: {
         metadata: { labels: podLabels('wipe') },
         spec: {
-          ...hostPod(plan),
+          ...hostPod(plan, kubeletVolumes),
           restartPolicy: 'OnFailure',
           terminationGracePeriodSeconds: 30,
           affinity: onNode(order.node),
           // The node may be cordoned or tainted by now; its state must go all the same.
           tolerations: [{ operator: 'Exists' }],
+          initContainers: [driverRemover(plan)],
           containers: [
             {
               name: names.wipe,
@@ -63,6 +64,29 @@ export function wipeJob(plan: Plan, order: WipeOrder): Manifest {
         },
       },
     },
+  };
+}
+
+const kubeletVolumes = [
+  { name: 'plugins', hostPath: { path: `${paths.kubelet}/plugins`, type: 'DirectoryOrCreate' } },
+  {
+    name: 'registration',
+    hostPath: { path: `${paths.kubelet}/plugins_registry`, type: 'DirectoryOrCreate' },
+  },
+];
+
+/** The kubelet knows the driver as long as its socket is there, also without anybody behind it. */
+function driverRemover(plan: Plan) {
+  return {
+    name: 'driver',
+    image: plan.images.px,
+    imagePullPolicy: plan.imagePullPolicy,
+    command: ['rm', '-rf', `/registration/${driverName}-reg.sock`, `/plugins/${driverName}`],
+    securityContext: { privileged: true, runAsUser: 0, runAsGroup: 0 },
+    volumeMounts: [
+      { name: 'plugins', mountPath: '/plugins' },
+      { name: 'registration', mountPath: '/registration' },
+    ],
   };
 }
 
