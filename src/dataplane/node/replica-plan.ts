@@ -130,12 +130,14 @@ function place(
     return leaves ? { ...node, maintenance: true } : node;
   });
   const { spec } = record;
+  // The nodes that were named when the volume was made can't bind it for ever: one may be gone.
+  // Zones, racks and regions are rules, and stay.
   const where =
-    nodes.length === 0 ? {} : { nodes, zones: [], racks: [], bestEffortLocation: false };
+    nodes.length === 0 ? { nodes: [] } : { nodes, zones: [], racks: [], bestEffortLocation: false };
   const placements: Placement[] = placeReplicas(candidates, {
     sizeBytes: record.sizeBytes,
     spec: { ...spec, ...where, replicas: count },
-    preferredNodes: [],
+    preferredNodes: spec.nodes,
     required: [],
     groupReplicas: groupReplicas(state, spec.group),
     existingNodes: staying,
