@@ -174,6 +174,11 @@ describe('usage', () => {
     [['volume', 'update', 'a', '--sticky']],
     [['volume', 'update', 'a', '--sticky', 'maybe']],
     [['volume', 'update', 'a', '--sharedv4', 'on']],
+    [['volume', 'create', 'a', '-d', '25:00']],
+    [['volume', 'create', 'a', '-w', 'someday@12:00']],
+    [['volume', 'create', 'a', '--max_iops', '100']],
+    [['volume', 'create', 'a', '--max_iops', '100,0', '--max_bandwidth', '5,0']],
+    [['volume', 'update', 'a', '--io_priority', 'urgent']],
     [['volume', 'lst']],
     [['--timeout', 'soon', 'status']],
     [['nonsense']],
@@ -190,13 +195,7 @@ describe('usage', () => {
     [['--sharedv4=true'], 'shared volumes'],
     [['--secure'], 'encryption'],
     [['--secret_key', 'k'], 'encryption'],
-    [['-p', '60,5'], 'snapshot schedules'],
-    [['-d', '12:00,4'], 'snapshot schedules'],
-    [['-w', 'sunday@12:00'], 'snapshot schedules'],
-    [['-m', '15@12:00'], 'snapshot schedules'],
-    [['--storagepolicy', 'gold'], 'storage policies'],
-    [['--max_iops', '100,100'], 'I/O limits'],
-    [['--max_bandwidth', '5,5'], 'I/O limits'],
+    [['--journal'], 'journal devices'],
   ])('volume create %j says that this release does not have it', async (flags, feature) => {
     for (const args of [
       ['volume', 'create', ...flags, 'a'],
@@ -217,7 +216,6 @@ describe('usage', () => {
     [['service', 'maintenance', '--enter'], 'pxctl service maintenance'],
     [['service', 'drive', 'add', '-d', '/dev/sdb'], 'pxctl drive add'],
     [['cluster', 'delete', 'n1'], 'pxctl cluster delete'],
-    [['storage-policy', 'list'], 'pxctl storage-policy'],
   ])('%j is a known command of a later release', async (args, name) => {
     const { code, err } = await pxctl(...args);
     expect(code).toBe(2);
@@ -242,7 +240,8 @@ describe('commands', () => {
       ...['--io_priority', '2', '--io_profile', 'none', '--queue_depth', '64', '-a', 'auto'],
       ...['--nodes', 'n1;n2,n3', '--zones', 'z1', '--racks', 'r1', '--regions', 'eu'],
       ...['--best_effort_location_provisioning', '--group', 'g', '--fg', '--nodiscard'],
-      ...['--sticky'],
+      ...['--sticky', '--storagepolicy', 'gold', '-p', '60', '-d', '9:00,2'],
+      ...['--max_iops', '100,0', '--max_bandwidth', '0,5'],
       ...['--label', 'a=1,b=x=y', '-l', 'c=3'],
     );
     expect({ code, out }).toEqual({ code: 0, out: 'Volume successfully created: id-1\n' });
@@ -267,7 +266,16 @@ describe('commands', () => {
       sticky: true,
       no_discard: true,
       labels: { a: '1', b: 'x=y', c: '3' },
+      storage_policy: 'gold',
+      snapshot_schedule: 'periodic=60,5;daily=09:00,2',
+      max_read_iops: '100',
+      max_write_iops: '0',
+      max_read_bytes_per_second: '0',
+      max_write_bytes_per_second: String(5 * 1024 ** 2),
     });
+    await pxctl('v', 'c', 'plain');
+    // Left open for a storage policy to fill in.
+    expect(created[1]?.spec).toMatchObject({ replicas: 0, io_priority: '', io_profile: '' });
   });
 
   test('volume update sends only what the flags say, the growth first', async () => {
@@ -281,6 +289,15 @@ describe('commands', () => {
       { id_or_name: 'db', size_bytes: String(20 * gib) },
       { ...update, set_labels: { a: '1', c: '3' }, remove_labels: ['b'] },
     ]);
+    changed = [];
+    await pxctl('v', 'u', 'db', '--max_iops', '5,0', '-p', 'off', '--storagepolicy', '');
+    expect(changed).toEqual([
+      expect.objectContaining({
+        ...{ max_read_iops: '5', max_write_iops: '0', max_read_bytes_per_second: '0' },
+        ...{ snapshot_schedule: '', storage_policy: '' },
+      }),
+    ]);
+    expect(changed[0]).not.toHaveProperty('max_write_bytes_per_second');
     changed = [];
     expect((await pxctl('volume', 'update', 'db', '-s', '20')).out).toBe('Volume db has 10 GiB.\n');
     expect(changed).toHaveLength(1);

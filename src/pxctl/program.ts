@@ -3,8 +3,10 @@ import { toPxError } from '../kernel/errors.js';
 import { Actions, refuseCommands, type GlobalFlags } from './action.js';
 import { addCluster } from './commands/cluster.js';
 import { addHost } from './commands/host.js';
+import { addSchedPolicy } from './commands/sched-policy.js';
 import { addService } from './commands/service.js';
 import { addStatus } from './commands/status.js';
+import { addStoragePolicy } from './commands/storage-policy.js';
 import { addVolume } from './commands/volume.js';
 import type { PxctlDeps } from './context.js';
 import { errorLine } from './errors.js';
@@ -56,14 +58,14 @@ function buildProgram(deps: PxctlDeps, actions: Actions): Command {
   addVolume(program, actions);
   addHost(program, actions);
   addService(program, actions);
+  addStoragePolicy(program, actions);
+  addSchedPolicy(program, actions);
   refuseCommands(program, {
     'cloud snapshots': ['cloudsnap|cs'],
     credentials: ['credentials'],
     'secrets store': ['secrets'],
     'object stores': ['objectstore'],
     'alert history (see "pxctl status")': ['alerts'],
-    'snapshot schedules': ['sched-policy'],
-    'storage policies': ['storage-policy|stp'],
   });
   return program;
 }

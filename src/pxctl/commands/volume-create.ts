@@ -4,15 +4,24 @@ import { gatherLabels, parseNames, refuseFlags, type Actions } from '../action.j
 import { show } from '../context.js';
 import { usageError } from '../errors.js';
 import { volumeJson } from '../output/volume-json.js';
+import {
+  limitsOf,
+  scheduleText,
+  withLimitFlags,
+  withScheduleFlags,
+  type LimitFlags,
+  type ScheduleFlags,
+} from '../policy-flags.js';
 import { parseSizeBytes } from '../sizes.js';
 
-export interface CreateFlags {
+export interface CreateFlags extends ScheduleFlags, LimitFlags {
   readonly size: string;
-  readonly repl: string;
+  readonly repl?: string;
   readonly fs: string;
   readonly block_size: string;
-  readonly io_priority: string;
-  readonly io_profile: string;
+  readonly io_priority?: string;
+  readonly io_profile?: string;
+  readonly storagepolicy?: string;
   readonly queue_depth?: string;
   readonly aggregation_level: string;
   readonly nodes?: string[];
@@ -27,20 +36,13 @@ export interface CreateFlags {
   readonly label?: Record<string, string>;
 }
 
-/** Sharing, encryption, schedules, limits and policies: named, so that nobody thinks they work. */
+/** Sharing, encryption and what else is not there: named, so that nobody thinks they work. */
 const laterFlags = [
   ['--shared', 'shared volumes'],
   ['--sharedv4', 'shared volumes'],
   ['--secure', 'encryption'],
   ['--secret_key', 'encryption'],
-  ['-p, --periodic', 'snapshot schedules'],
-  ['-d, --daily', 'snapshot schedules'],
-  ['-w, --weekly', 'snapshot schedules'],
-  ['-m, --monthly', 'snapshot schedules'],
-  ['--policy', 'snapshot schedules'],
-  ['--storagepolicy', 'storage policies'],
-  ['--max_iops', 'I/O limits'],
-  ['--max_bandwidth', 'I/O limits'],
+  ['--policy', 'named snapshot schedules (see --storagepolicy)'],
   ['--journal', 'journal devices'],
   ['--scale', 'scaled volumes'],
 ] as const;
@@ -55,11 +57,11 @@ export function addVolumeCreate(volume: Command, actions: Actions): void {
     .description('create a volume; one that exists and is the same is success')
     .argument('<name>', 'name of the volume')
     .option('-s, --size <size>', 'size in GiB, or with a unit as in 512M or 1.5T', '1')
-    .option('-r, --repl <count>', 'number of replicas, 1 to 5', '1')
+    .option('-r, --repl <count>', 'number of replicas, 1 to 5 (default: 1)')
     .option('--fs <type>', 'ext4, xfs or none (raw block)', 'ext4')
     .option('-b, --block_size <bytes>', 'logical block size of the device: 512 or 4096', '4096')
-    .option('--io_priority <class>', 'class of pool: high, medium or low', 'low')
-    .option('--io_profile <profile>', 'auto or none', 'auto')
+    .option('--io_priority <class>', 'class of pool: high, medium or low (default: low)')
+    .option('--io_profile <profile>', 'auto or none (default: auto)')
     .option('--queue_depth <count>', 'requests at a time, 1 to 256 (default: 128)')
     .option('-a, --aggregation_level <level>', '1 or auto: a volume is not striped', '1')
     .option('--nodes <list>', 'only on these nodes (ids or names, joined by commas)', parseNames)
@@ -71,7 +73,9 @@ export function addVolumeCreate(volume: Command, actions: Actions): void {
     .option('--fg', 'fail when the group cannot be kept apart')
     .option('--nodiscard', 'mount without discard')
     .option('--sticky', 'not to be deleted until "volume update --sticky off"')
+    .option('--storagepolicy <name>', 'the storage policy (default: the default one)')
     .option('-l, --label <name=value,...>', 'labels of the volume', gatherLabels);
+  withLimitFlags(withScheduleFlags(create));
   refuseFlags(create, laterFlags);
   actions.on<CreateFlags>(create, async (context, [name = ''], flags) => {
     const spec = volumeSpec(flags);
@@ -97,11 +101,18 @@ export function volumeSpec(flags: CreateFlags): VolumeSpec {
   }
   return {
     size_bytes: String(sizeBytes),
-    replicas: integer('--repl', flags.repl, 1, 5),
+    // What is left open a storage policy may fill in; else px-node's defaults count.
+    replicas: flags.repl === undefined ? 0 : integer('--repl', flags.repl, 1, 5),
     fs,
     block_size_bytes: blockSize(flags.block_size),
-    io_priority: priority(flags.io_priority),
-    io_profile: choice('--io_profile', flags.io_profile, ['auto', 'none']),
+    io_priority: flags.io_priority === undefined ? '' : parsePriority(flags.io_priority),
+    io_profile:
+      flags.io_profile === undefined
+        ? ''
+        : choice('--io_profile', flags.io_profile, ['auto', 'none']),
+    storage_policy: flags.storagepolicy ?? '',
+    snapshot_schedule: scheduleText(flags) ?? '',
+    ...limitsOf(flags),
     aggregation_level: aggregation(flags.aggregation_level),
     nodes: flags.nodes ?? [],
     zones: flags.zones ?? [],
@@ -129,7 +140,7 @@ function choice(flag: string, text: string, allowed: readonly string[]): string 
   throw usageError(`${flag} "${text}": allowed are ${allowed.join(', ')}`);
 }
 
-function priority(text: string): string {
+export function parsePriority(text: string): string {
   const byNumber: Readonly<Record<string, string>> = { '1': 'low', '2': 'medium', '3': 'high' };
   return choice('--io_priority', byNumber[text] ?? text, ['high', 'medium', 'low']);
 }

@@ -1,11 +1,21 @@
 import type { Command } from 'commander';
+import type { UpdateVolumeRequest } from '../../gen/px/v1/UpdateVolumeRequest.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { gatherLabels, refuseFlags, type Actions } from '../action.js';
 import { show, type CommandContext } from '../context.js';
 import { usageError } from '../errors.js';
 import { growMountedFilesystem } from '../host/volume-mounts.js';
 import { volumeJson } from '../output/volume-json.js';
+import {
+  limitsOf,
+  scheduleText,
+  withLimitFlags,
+  withScheduleFlags,
+  type LimitFlags,
+  type ScheduleFlags,
+} from '../policy-flags.js';
 import { formatVolumeSize, parseSizeBytes } from '../sizes.js';
+import { parsePriority } from './volume-create.js';
 
 const sizeOption = ['-s, --size <size>', 'the new size in GiB, or with a unit as in 512M'] as const;
 
@@ -20,7 +30,9 @@ export function addResize(volume: Command, actions: Actions): void {
   });
 }
 
-interface UpdateFlags {
+interface UpdateFlags extends ScheduleFlags, LimitFlags {
+  readonly storagepolicy?: string;
+  readonly io_priority?: string;
   readonly size?: string;
   readonly sticky?: string;
   readonly label?: Record<string, string>;
@@ -34,7 +46,10 @@ export function addUpdate(volume: Command, actions: Actions): void {
     .argument('<volume>', 'id or name')
     .option(...sizeOption)
     .option('--sticky <on|off>', 'whether the volume cannot be deleted')
+    .option('--storagepolicy <name>', 'the storage policy; an empty name is the default one')
+    .option('--io_priority <class>', 'class of pool; replicas move there where they can')
     .option('-l, --label <name=value,...>', 'labels to set; an empty value removes', gatherLabels);
+  withLimitFlags(withScheduleFlags(update));
   refuseFlags(update, [
     ['--shared', 'shared volumes'],
     ['--sharedv4', 'shared volumes'],
@@ -42,10 +57,10 @@ export function addUpdate(volume: Command, actions: Actions): void {
   actions.on<UpdateFlags>(update, async (context, [wanted = ''], flags) => {
     const { size, label } = flags;
     const sizeBytes = size === undefined ? undefined : parseSizeBytes('--size', size);
-    const sticky = flags.sticky === undefined ? undefined : onOrOff('--sticky', flags.sticky);
-    const changesRecord = sticky !== undefined || label !== undefined;
+    const changes = recordChanges(flags);
+    const changesRecord = Object.keys(changes).length > 0 || label !== undefined;
     if (sizeBytes === undefined && !changesRecord) {
-      throw usageError('nothing to change: give --size, --sticky or --label');
+      throw usageError('nothing to change: give --size, --sticky, --label or another option');
     }
     // The growth first: when it is refused, nothing was changed.
     if (sizeBytes !== undefined) {
@@ -54,7 +69,7 @@ export function addUpdate(volume: Command, actions: Actions): void {
     }
     const updated = await context.px.UpdateVolume({
       id_or_name: wanted,
-      ...(sticky === undefined ? {} : { sticky }),
+      ...changes,
       ...labelChanges(label ?? {}),
     });
     show(
@@ -63,6 +78,18 @@ export function addUpdate(volume: Command, actions: Actions): void {
       () => `Volume ${updated.name} successfully updated.`,
     );
   });
+}
+
+function recordChanges(flags: UpdateFlags): Omit<UpdateVolumeRequest, 'id_or_name'> {
+  const { sticky, storagepolicy, io_priority } = flags;
+  const schedule = scheduleText(flags);
+  return {
+    ...(sticky === undefined ? {} : { sticky: onOrOff('--sticky', sticky) }),
+    ...(storagepolicy === undefined ? {} : { storage_policy: storagepolicy }),
+    ...(io_priority === undefined ? {} : { io_priority: parsePriority(io_priority) }),
+    ...(schedule === undefined ? {} : { snapshot_schedule: schedule }),
+    ...limitsOf(flags),
+  };
 }
 
 function labelChanges(labels: Readonly<Record<string, string>>): {
@@ -76,7 +103,7 @@ function labelChanges(labels: Readonly<Record<string, string>>): {
   };
 }
 
-function onOrOff(flag: string, text: string): boolean {
+export function onOrOff(flag: string, text: string): boolean {
   const word = text.toLowerCase();
   if (word === 'on' || word === 'off') return word === 'on';
   throw usageError(`${flag} "${text}": allowed are on, off`);

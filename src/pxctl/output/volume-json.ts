@@ -69,6 +69,14 @@ function specJson(spec: VolumeSpec__Output): Record<string, unknown> {
     racks: spec.racks,
     regions: spec.regions,
     best_effort_location_provisioning: spec.best_effort_location,
+    storage_policy: spec.storage_policy,
+    snapshot_schedule: spec.snapshot_schedule,
+    io_throttle: {
+      read_iops: spec.max_read_iops,
+      write_iops: spec.max_write_iops,
+      read_bytes_per_second: spec.max_read_bytes_per_second,
+      write_bytes_per_second: spec.max_write_bytes_per_second,
+    },
   };
 }
 

@@ -57,6 +57,9 @@ export function volumeText(volume: Volume__Output, names: NodeNames): string {
     ['HA', String(spec?.replicas ?? '')],
     ['IO Priority', (spec?.io_priority ?? '').toUpperCase()],
     ['IO Profile', spec?.io_profile ?? ''],
+    ...optional('Storage policy', spec?.storage_policy ?? ''),
+    ...optional('Snapshots', spec?.snapshot_schedule ?? ''),
+    ...optional('Limits', limitsText(spec)),
     ['Creation time', volume.created_at],
     ...(volume.parent_id === '' ? [] : [['Parent', volume.parent_id] as const]),
     ['Shared', 'no'],
@@ -85,6 +88,24 @@ export function volumeText(volume: Volume__Output, names: NodeNames): string {
     replicaTable(volume.replicas),
     `\tReplication Status : ${replicationStatus(volume)}`,
   ].join('\n');
+}
+
+/** A line only when there is something to say. */
+function optional(name: string, value: string): (readonly [string, string])[] {
+  return value === '' ? [] : [[name, value]];
+}
+
+function limitsText(spec: Volume__Output['spec']): string {
+  const limits = [
+    ['read', spec?.max_read_iops ?? '0', spec?.max_read_bytes_per_second ?? '0'],
+    ['write', spec?.max_write_iops ?? '0', spec?.max_write_bytes_per_second ?? '0'],
+  ] as const;
+  return limits
+    .flatMap(([direction, iops, bytes]) => [
+      ...(iops === '0' ? [] : [`${direction} ${iops} IOPS`]),
+      ...(bytes === '0' ? [] : [`${direction} ${formatBytes(bytes)}/s`]),
+    ])
+    .join(', ');
 }
 
 function stateOf(volume: Volume__Output, nameOf: (id: string) => string): string {
