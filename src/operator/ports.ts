@@ -46,8 +46,6 @@ export interface KubeApi {
   patch<T extends KubeObject>(resource: Resource, name: ObjectName, patch: object): Promise<T>;
   /** True when there was something to delete. */
   delete(resource: Resource, name: ObjectName, options?: DeleteOptions): Promise<boolean>;
-  /** Through the eviction API, so that disruption budgets hold. False: refused for now. */
-  evict(pod: ObjectName): Promise<boolean>;
 }
 
 /** A view of one kind that follows a watch; reading it costs nothing. */

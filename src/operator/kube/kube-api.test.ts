@@ -141,20 +141,6 @@ describe('HttpKubeApi', () => {
     expect(await api.delete(resources.configMap, name)).toBe(false);
   });
 
-  test('an eviction that a budget refuses is false; a pod that is gone is evicted', async () => {
-    server.instead.push(
-      () => [201, { kind: 'Status' }],
-      () => status(429, 'TooManyRequests', 'Cannot evict pod as it would violate the budget'),
-      () => status(404, 'NotFound', 'not found'),
-    );
-    expect(await api.evict(name)).toBe(true);
-    expect(await api.evict(name)).toBe(false);
-    expect(await api.evict(name)).toBe(true);
-    expect(server.requests('POST')[0]).toMatchObject({
-      body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: name },
-    });
-  });
-
   test('a patch is conditional when it names a version', async () => {
     const { resourceVersion } = server.put(path, configMap('a')).metadata;
     server.put(path, configMap('a'));

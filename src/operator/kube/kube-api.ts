@@ -32,7 +32,7 @@ export interface Listed<T> {
   readonly resourceVersion: string;
 }
 
-/** The API server over HTTP. What may be done twice is tried again; a create or an eviction is not. */
+/** The API server over HTTP. What may be done twice is tried again; a create is not. */
 export class HttpKubeApi implements KubeApi {
   constructor(private readonly http: KubeHttp) {}
 
@@ -156,19 +156,6 @@ export class HttpKubeApi implements KubeApi {
     // 409: another object has the name now; the one that was meant is gone.
     if (answer.status === 404 || (answer.status === 409 && uid !== undefined)) return false;
     if (answer.status >= 300) throw kubeError(answer, `delete ${describeObject(resource, name)}`);
-    return true;
-  }
-
-  async evict(pod: ObjectName): Promise<boolean> {
-    const { namespace, name } = pod;
-    const path = `${objectPath({ apiVersion: 'v1', kind: 'Pod', plural: 'pods', namespaced: true }, pod)}/eviction`;
-    const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { namespace, name } };
-    const answer = await this.http.call({ method: 'POST', path, body, timeoutMs: callTimeoutMs });
-    // 429 with a budget as its cause: refused for now. 404: there is nothing left to evict.
-    if (answer.status === 429) return false;
-    if (answer.status >= 300 && answer.status !== 404) {
-      throw kubeError(answer, `evict pod ${namespace ?? ''}/${name}`);
-    }
     return true;
   }
 

@@ -7,6 +7,7 @@ import type { HttpKubeApi } from './kube-api.js';
 import { isGone, kubeError } from './kube-errors.js';
 import type { KubeHttp, LineStream } from './kube-http.js';
 import { collectionPath } from './kube-path.js';
+import { slim } from './slim.js';
 
 export interface WatchTiming {
   /** A watch that says nothing for so long, not even a bookmark, is given up. */
@@ -249,7 +250,7 @@ export class WatchCache<T extends KubeObject> implements KubeCache<T> {
     if (before !== undefined && before.metadata.uid !== object.metadata.uid) {
       this.remove(key, before);
     }
-    const kept = withoutManagedFields(object);
+    const kept = slim(object);
     this.objects.set(key, kept);
     for (const listener of this.listeners) this.tell(listener, kept, 'set');
   }
@@ -272,11 +273,4 @@ export class WatchCache<T extends KubeObject> implements KubeCache<T> {
 
 function keyOf({ namespace, name }: ObjectName): string {
   return `${namespace ?? ''}/${name}`;
-}
-
-/** Who set which field is half of an object's size, and no logic of ours reads it. */
-function withoutManagedFields<T extends KubeObject>(object: T): T {
-  const metadata: Record<string, unknown> = { ...object.metadata };
-  delete metadata.managedFields;
-  return { ...object, metadata };
 }
