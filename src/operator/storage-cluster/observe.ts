@@ -80,7 +80,7 @@ export function servesSnapshots(caches: Caches): boolean {
   const names = ['volumesnapshots', 'volumesnapshotcontents', 'volumesnapshotclasses'];
   return names.every((plural) => {
     const definition = caches.definitions.get({ name: `${plural}.snapshot.storage.k8s.io` });
-    const versions = (definition as Definition | undefined)?.spec?.versions ?? [];
+    const versions = definition?.spec?.versions ?? [];
     return versions.some(({ name, served }) => name === 'v1' && served !== false);
   });
 }

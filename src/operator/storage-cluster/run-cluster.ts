@@ -107,7 +107,7 @@ export async function observe(
     kvdbMembers: readMembers(kvdb?.data),
     kvdbSecret: secrets.get(spec.kvdb?.authSecret ?? ''),
     snapshotApi: servesSnapshots(caches),
-    apiClusterIp: (service as ServiceObject | undefined)?.spec?.clusterIP,
+    apiClusterIp: service?.spec?.clusterIP,
     defaultImage: context.image,
   };
 }
