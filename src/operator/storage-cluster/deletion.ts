@@ -66,7 +66,9 @@ function refusalOf(input: DeletionInput): DeletionStep | undefined {
     ...(input.attached.length > 0
       ? [`volumes are attached: ${limited(input.attached)}; delete the pods that use them`]
       : []),
-    ...(input.leaving.length > 0 ? [`volumes are being deleted: ${limited(input.leaving)}`] : []),
+    ...(input.leaving.length > 0 && input.owned.some(isDriver)
+      ? [`volumes are being deleted: ${limited(input.leaving)}`]
+      : []),
     ...(input.strategy === 'UninstallAndWipe' && input.claims.length > 0
       ? [
           `claims are bound to volumes that would be lost: ${limited(input.claims)}; ` +

@@ -27,7 +27,7 @@ export interface Caches {
   readonly jobs: KubeCache<Job>;
   readonly attachments: KubeCache<VolumeAttachment>;
   readonly volumes: KubeCache<PersistentVolume>;
-  readonly definitions: KubeCache<KubeObject>;
+  readonly definitions: KubeCache<Definition>;
   readonly owned: readonly { readonly resource: Resource; readonly cache: KubeCache<KubeObject> }[];
 }
 
@@ -43,7 +43,7 @@ export function openCaches(context: OperatorContext): Caches {
     jobs: context.cache<Job>(resources.job, { namespace, labelSelector: made }),
     attachments: context.cache<VolumeAttachment>(resources.volumeAttachment),
     volumes: context.cache<PersistentVolume>(resources.persistentVolume),
-    definitions: context.cache<KubeObject>(resources.customResourceDefinition),
+    definitions: context.cache<Definition>(resources.customResourceDefinition),
     owned: ownedKinds.map((resource) => ({
       resource,
       cache: context.cache<KubeObject>(resource, {
@@ -54,9 +54,15 @@ export function openCaches(context: OperatorContext): Caches {
   };
 }
 
-export function findLive(caches: Caches, resource: Resource, name: ObjectName) {
+/** The watches are of all kinds; which kind an object has, its resource says. */
+export function findLive<T extends KubeObject = KubeObject>(
+  caches: Caches,
+  resource: Resource,
+  name: ObjectName,
+): T | undefined {
   const { cache } = caches.owned.find(({ resource: { kind } }) => kind === resource.kind) ?? {};
-  return cache?.get(resource.namespaced ? name : { name: name.name });
+  const found = cache?.get(resource.namespaced ? name : { name: name.name });
+  return found as T | undefined;
 }
 
 /** Everything with our labels, from the watches and, for what has none, from the API server. */

@@ -98,7 +98,10 @@ export async function observe(
   const kvdb = isKvdbInternal(spec)
     ? await readConfigMap(context, { namespace, name: names.kvdb })
     : undefined;
-  const service = findLive(caches, resources.service, { namespace, name: names.api });
+  const service = findLive<ServiceObject>(caches, resources.service, {
+    namespace,
+    name: names.api,
+  });
   return {
     cluster,
     spec,
