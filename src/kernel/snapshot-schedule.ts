@@ -7,8 +7,6 @@ import type { SnapshotSchedule, Weekday } from './storage-policy.js';
  */
 export type ScheduleKind = 'periodic' | 'daily' | 'weekly' | 'monthly';
 
-export const scheduleKinds: readonly ScheduleKind[] = ['periodic', 'daily', 'weekly', 'monthly'];
-
 /** How many snapshots of a kind stay when nothing is said. */
 export const defaultRetain: Readonly<Record<ScheduleKind, number>> = {
   periodic: 5,
@@ -19,7 +17,7 @@ export const defaultRetain: Readonly<Record<ScheduleKind, number>> = {
 
 export const maxRetain = 1000;
 /** A year: a longer interval is certainly a slip of the pen. */
-export const maxIntervalMinutes = 527_040;
+export const maxIntervalMinutes = 525_600;
 
 export const weekdays: readonly Weekday[] = [
   'sunday',

@@ -23,7 +23,7 @@ const ioProfiles = [
 
 const maxReplicas = 5;
 const maxSizeBytes = 2 ** 50;
-const maxRules = 16;
+const maxRules = 32;
 
 const replication = z.strictObject({
   value: z.int().min(1).max(maxReplicas),
