@@ -1,6 +1,7 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { PxError, toPxError } from '../../kernel/errors.js';
 import { createLogger, parseLogLevel, type Logger } from '../../platform/logger.js';
@@ -16,7 +17,10 @@ import { startHealthServer } from './health-server.js';
 import { stopNode } from './stop-node.js';
 import { wipeNode } from './wipe-node.js';
 
-const version = '0.1.0';
+const protoDir = protoDirOf(import.meta.url);
+const { version } = JSON.parse(readFileSync(join(dirname(protoDir), 'package.json'), 'utf8')) as {
+  version: string;
+};
 /** Before the grace of a kubelet is over (30 s), so that nothing is killed half way. */
 const longestStopMs = 15_000;
 
@@ -90,7 +94,6 @@ async function serve(options: RunOptions): Promise<void> {
   await awaitFile(configFile(options), early);
   const { config, hash } = readOptions(options);
   const logger = loggerOf(config);
-  const protoDir = protoDirOf(import.meta.url);
   const { runDir, dataDir } = config;
   daemon.current = new Daemon({
     ...{ config, logger, protoDir, version },
