@@ -1,8 +1,8 @@
 // Makes a fresh clone ready: Node's version, npm packages, Debian packages, build.
 // Plain JavaScript without dependencies, because it runs before anything is installed.
-// Usage: node tools/setup.mjs [--no-packages] [--no-build] [--tests] [--with PACKAGE]...
+// Usage: node tools/setup.mjs [--no-packages] [--no-build] [--tests] [--kubernetes] [--with PACKAGE]...
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -29,6 +29,20 @@ const debianPackages = {
 const testPackages =
   process.arch === 'x64' ? { 'user-mode-linux': 'linux.uml', kmod: 'insmod' } : {};
 
+/** What test/kubernetes runs beside the programs that it builds, and builds its images with. */
+const kubernetesPackages = {
+  containerd: 'containerd',
+  runc: 'runc',
+  'containernetworking-plugins': '/usr/lib/cni/bridge',
+  iptables: 'iptables',
+  conntrack: 'conntrack',
+  buildah: 'buildah',
+  'busybox-static': 'busybox',
+  debootstrap: 'debootstrap',
+  openssl: 'openssl',
+  curl: 'curl',
+};
+
 function say(text) {
   process.stderr.write(`setup: ${text}\n`);
 }
@@ -44,6 +58,7 @@ function sh(command, args, options = {}) {
 }
 
 function hasCommand(name) {
+  if (name.startsWith('/')) return existsSync(name);
   const search = `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/local/sbin`;
   return search.split(':').some((dir) => dir !== '' && existsSync(path.join(dir, name)));
 }
@@ -74,7 +89,11 @@ function installNpm() {
 }
 
 function installDebian() {
-  const wanted = { ...debianPackages, ...(flags.includes('--tests') ? testPackages : {}) };
+  const wanted = {
+    ...debianPackages,
+    ...(flags.includes('--tests') ? testPackages : {}),
+    ...(flags.includes('--kubernetes') ? kubernetesPackages : {}),
+  };
   const missing = Object.entries(wanted)
     .filter(([, command]) => !hasCommand(command))
     .map(([name]) => name);
@@ -93,7 +112,23 @@ function installDebian() {
   const quiet = { env, stdio: ['ignore', 'ignore', 2] };
   sh('apt-get', ['update', '-qq'], quiet);
   const args = ['install', '-y', '-qq', '--no-install-recommends', ...missing];
-  if (sh('apt-get', args, quiet).status !== 0) say(`apt-get could not install: ${list}`);
+  const ended = withoutServices(() => sh('apt-get', args, quiet));
+  if (ended.status !== 0) say(`apt-get could not install: ${list}`);
+}
+
+/**
+ * A package that brings a daemon starts it, but here only its programs are
+ * wanted: while packages are installed, Debian's policy-rc.d says no (101).
+ */
+function withoutServices(install) {
+  const policy = '/usr/sbin/policy-rc.d';
+  if (existsSync(policy)) return install();
+  writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    return install();
+  } finally {
+    rmSync(policy, { force: true });
+  }
 }
 
 function newest(dir, pick) {

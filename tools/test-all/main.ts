@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findCommand } from '../lib/run.js';
+import { findCommand, tryRun } from '../lib/run.js';
 import {
   closingLine,
   fromClosingLine,
@@ -32,7 +32,18 @@ async function goMissing(): Promise<string | undefined> {
   return found === undefined ? 'csi-sanity is built with Go, and there is none' : undefined;
 }
 
+const kubernetes = ['node', 'dist/test/kubernetes/main.js'];
+
+async function kubernetesMissing(): Promise<string | undefined> {
+  const [command = '', ...args] = [...kubernetes, 'missing'];
+  const told = await tryRun(command, args, { cwd: rootDir, timeoutMs: 3 * minuteMs });
+  const text = told.code === 0 ? told.stdout.trim() : told.stderr.trim();
+  return text === '' ? undefined : text;
+}
+
 const minuteMs = 60_000;
+/** A suite that has used up its time still takes down what it has started. */
+const graceMs = 2 * minuteMs;
 const jest = (project: string, extra: readonly string[]) => (reportFile: string) => [
   ...['npx', 'jest', '--selectProjects', project, '--forceExit', ...extra],
   ...['--json', `--outputFile=${reportFile}`],
@@ -47,6 +58,13 @@ const suites: readonly Suite[] = [
     timeoutMs: 15 * minuteMs,
     command: () => ['npm', 'run', '-s', 'test:sanity'],
     missing: goMissing,
+  },
+  {
+    name: 'kubernetes',
+    // Half of it is for building Kubernetes, the first time.
+    timeoutMs: 60 * minuteMs,
+    command: () => [...kubernetes, 'test'],
+    missing: kubernetesMissing,
   },
 ];
 
@@ -64,12 +82,17 @@ function runShown(
       detached: true,
     });
     let output = '';
+    const send = (signal: NodeJS.Signals): void => {
+      if (child.pid !== undefined) process.kill(-child.pid, signal);
+    };
+    let killer: NodeJS.Timeout | undefined;
     const timer = setTimeout(() => {
       output += `\nended after ${timeoutMs / minuteMs} minutes\n`;
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      send('SIGINT');
+      killer = setTimeout(() => send('SIGKILL'), graceMs);
     }, timeoutMs);
     const interrupted = (): void => {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
+      send('SIGINT');
       process.exitCode = 130;
     };
     process.once('SIGINT', interrupted);
@@ -85,6 +108,7 @@ function runShown(
     });
     child.on('close', (code) => {
       clearTimeout(timer);
+      clearTimeout(killer);
       process.off('SIGINT', interrupted);
       resolve({ code: code ?? -1, output });
     });
@@ -132,8 +156,8 @@ async function main(): Promise<void> {
   process.stdout.write('\n');
   for (const { name, counts, seconds, remarks } of results) {
     const told = closingLine(counts).replace('Tests: ', '');
-    process.stdout.write(`${name.padEnd(8)} ${told} (${seconds.toFixed(0)} s)\n`);
-    for (const remark of remarks) process.stdout.write(`         ${remark}\n`);
+    process.stdout.write(`${name.padEnd(10)} ${told} (${seconds.toFixed(0)} s)\n`);
+    for (const remark of remarks) process.stdout.write(`           ${remark}\n`);
   }
   const total = sum(results);
   process.stdout.write(`${closingLine(total)}\n`);

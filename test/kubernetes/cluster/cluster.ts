@@ -14,6 +14,7 @@ import {
 } from './control-plane.js';
 import { corefile, corefilePath, dnsObjects } from './dns.js';
 import { detachDisks, detachInnerLoops, listDiskLoops } from './disks.js';
+import { inotifyShortage } from './inotify.js';
 import { changedSettings, readSettings, type Settings } from './kernel-settings.js';
 import { clusterLayout, nodeLayout, type ClusterLayout, type NodeLayout } from './layout.js';
 import {
@@ -91,6 +92,8 @@ export class KubernetesCluster {
   static async start(options: ClusterOptions): Promise<KubernetesCluster> {
     const dir = path.resolve(options.dir);
     await KubernetesCluster.remove(dir);
+    const shortage = await inotifyShortage(options.nodes);
+    if (shortage !== undefined) throw new Error(shortage);
     const settings = await readSettings();
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const cluster = new KubernetesCluster({ ...options, dir }, settings);

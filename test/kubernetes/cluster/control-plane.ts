@@ -152,6 +152,20 @@ async function waitReady(cluster: ClusterLayout, component: Component): Promise<
   );
 }
 
+/**
+ * A user of its own: the kernel gives each user 128 inotify instances, root's
+ * are for the kubelets, and the control plane needs a dozen. The capability
+ * opens the cluster's directory wherever it lies.
+ */
+function asUser(cluster: ClusterLayout): string[] {
+  const caps = '+dac_override,+net_bind_service';
+  const id = String(cluster.userId);
+  return [
+    ...['setpriv', `--reuid=${id}`, `--regid=${id}`, '--clear-groups'],
+    ...[`--inh-caps=${caps}`, `--ambient-caps=${caps}`, '--'],
+  ];
+}
+
 export async function startComponent(
   cluster: ClusterLayout,
   component: Component,
@@ -166,7 +180,7 @@ export async function startComponent(
       node: 'hub',
       role: component,
       namespace: cluster.hubNamespace,
-      command: [path.join(binDir, component), ...flagsOf(component, cluster)],
+      command: [...asUser(cluster), path.join(binDir, component), ...flagsOf(component, cluster)],
       logFile: path.join(cluster.logDir, `${component}.log`),
     });
   }

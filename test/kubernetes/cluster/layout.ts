@@ -11,6 +11,8 @@ export interface ClusterLayout {
   readonly tag: string;
   /** Begins every network namespace and cgroup of the cluster. */
   readonly prefix: string;
+  /** Nobody's number in particular: the control plane's. */
+  readonly userId: number;
   readonly stateFile: string;
   readonly pkiDir: string;
   readonly logDir: string;
@@ -63,6 +65,7 @@ export function clusterLayout(directory: string): ClusterLayout {
     dir,
     tag,
     prefix: `pxk-${tag}`,
+    userId: 410_000 + digest.readUInt16BE(4),
     stateFile: path.join(dir, 'cluster.json'),
     pkiDir: path.join(dir, 'pki'),
     logDir: path.join(dir, 'logs'),

@@ -77,6 +77,7 @@ cat '${node.bootIdFile}' > "$R/run/pxk/boot_id"
 mount --bind "$R/run/pxk/boot_id" "$R/proc/sys/kernel/random/boot_id"`;
 }
 
+/** What ends as soon as it is started must not keep the machine busy. */
 const services = `supervise() {
   local name="$1"
   shift
@@ -84,8 +85,9 @@ const services = `supervise() {
     trap - TERM
     while :; do
       while [ -e "/run/pxk/$name.stopped" ]; do sleep 0.2; done
+      started=$SECONDS
       "$@" >> "/var/log/$name.log" 2>&1 < /dev/null
-      sleep 0.5
+      if (( SECONDS - started < 5 )); then sleep 3; else sleep 0.3; fi
     done
   ) &
 }

@@ -103,6 +103,8 @@ export class CaseRunner {
   }
 
   private async diagnose(dir: string): Promise<void> {
+    // Whoever interrupts a run wants it to end.
+    if (this.options.signal.aborted) return;
     try {
       const cluster = this.cluster ?? (await KubernetesCluster.open(this.options.cluster.dir));
       await collectDiagnostics(cluster, dir);
