@@ -9,6 +9,19 @@ describe('parseStorageClusterSpec', () => {
     });
   });
 
+  test('an empty string is as good as nothing, except where it is a value', () => {
+    const env = [{ name: 'A', value: '' }];
+    const spec = parseStorageClusterSpec({
+      imagePullSecret: '',
+      kvdb: { authSecret: '' },
+      nodes: [{ selector: { nodeName: '', labelSelector: { matchLabels: { a: '' } } } }],
+      env,
+    });
+    expect(spec).not.toHaveProperty('imagePullSecret');
+    expect(spec).toMatchObject({ kvdb: {}, env });
+    expect(spec.nodes).toEqual([{ selector: { labelSelector: { matchLabels: { a: '' } } } }]);
+  });
+
   test('an error names each field as it stands in the manifest', () => {
     const spec = { startPort: 80, nodes: [{ selector: {}, env: [{ value: 'x' }] }] };
     expect(() => parseStorageClusterSpec(spec)).toThrow(

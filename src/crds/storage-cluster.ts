@@ -299,13 +299,31 @@ export interface StorageCluster extends KubeObject {
 
 /**
  * The spec with its defaults, whatever an older definition let through.
- * Unknown fields are dropped here; `unknownFields` names them.
+ * Unknown fields are dropped here; `unsupportedFields` names them.
  */
 export function parseStorageClusterSpec(spec: unknown): StorageClusterSpec {
-  const parsed = storageClusterSpec.safeParse(spec ?? {});
+  const parsed = storageClusterSpec.safeParse(withoutEmptyStrings(spec ?? {}));
   if (parsed.success) return parsed.data;
   const problems = describeIssues(parsed.error.issues, 'spec');
   throw new PxError('invalid_argument', problems.join('; '), { problems });
+}
+
+/** In these an empty string is a value. */
+const verbatim = new Set([
+  ...['env', 'volumes', 'placement', 'resources', 'labelSelector', 'metadata'],
+  ...['runtimeOptions', 'featureGates', 'args', 'params', 'options'],
+]);
+
+/** Elsewhere it means the same as absence, in manifests that a template made. */
+function withoutEmptyStrings(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutEmptyStrings);
+  if (typeof value !== 'object' || value === null) return value;
+  const kept = Object.entries(value)
+    .filter(([, field]) => field !== '')
+    .map(
+      ([name, field]) => [name, verbatim.has(name) ? field : withoutEmptyStrings(field)] as const,
+    );
+  return Object.fromEntries(kept);
 }
 
 /** Whether the cluster runs its own key-value store. */

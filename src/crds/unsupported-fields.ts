@@ -71,6 +71,11 @@ const entries: readonly Entry[] = [
     fine: (value) => field(value, 'allow') !== true,
   },
   {
+    path: 'csi.topology.enabled',
+    message: 'the driver always tells where nodes are',
+    fine: (value) => value === true,
+  },
+  {
     path: 'csi.installSnapshotCRDs',
     message:
       'install the definitions of VolumeSnapshots from the release of the snapshot controller',
