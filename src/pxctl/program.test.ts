@@ -212,10 +212,7 @@ describe('usage', () => {
     [['cloudsnap', 'backup', 'v', '--full'], 'pxctl cloudsnap'],
     [['cs', 'list'], 'pxctl cloudsnap'],
     [['volume', 'trim', 'v'], 'pxctl volume trim'],
-    [['volume', 'ha-update', '--repl', '2', 'v'], 'pxctl volume ha-update'],
-    [['service', 'maintenance', '--enter'], 'pxctl service maintenance'],
     [['service', 'drive', 'add', '-d', '/dev/sdb'], 'pxctl drive add'],
-    [['cluster', 'delete', 'n1'], 'pxctl cluster delete'],
   ])('%j is a known command of a later release', async (args, name) => {
     const { code, err } = await pxctl(...args);
     expect(code).toBe(2);

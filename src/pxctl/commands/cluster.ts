@@ -4,6 +4,7 @@ import type { NodeStatus__Output } from '../../gen/px/v1/NodeStatus.js';
 import { refuseCommands, type Actions } from '../action.js';
 import { show } from '../context.js';
 import { driveTable, nodeTable, poolStatusTable } from '../output/node-text.js';
+import { addNodeRemoval } from './cluster-nodes.js';
 import { formatFields } from '../output/table.js';
 
 export function addCluster(program: Command, actions: Actions): void {
@@ -34,8 +35,9 @@ export function addCluster(program: Command, actions: Actions): void {
     );
   });
 
+  addNodeRemoval(cluster, actions);
+
   refuseCommands(cluster, {
-    'removal of nodes': ['delete'],
     'provisioning overview (see "pxctl status")': ['provision-status'],
     'cluster options': ['options'],
   });
@@ -52,6 +54,7 @@ function nodeText(node: NodeStatus__Output): string {
   const fields = formatFields([
     ['Name', node.name],
     ['Status', node.state],
+    ...(node.decommission === '' ? [] : [['Being emptied', node.decommission] as const]),
     ['Reason', node.state_reason],
     ['Version', node.version],
     ['Management address', node.mgmt_address],

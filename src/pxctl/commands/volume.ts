@@ -7,6 +7,7 @@ import { volumeText } from '../output/volume-text.js';
 import { addVolumeCheck } from './volume-check.js';
 import { addClone, addRestore, addSnapshot } from './volume-copies.js';
 import { addVolumeCreate } from './volume-create.js';
+import { addHaUpdate } from './volume-ha-update.js';
 import { listVolumes, namesOfNodes, showVolumes } from './volume-lists.js';
 import { addResize, addUpdate } from './volume-update.js';
 
@@ -18,12 +19,12 @@ export function addVolume(program: Command, actions: Actions): void {
   addDelete(volume, actions);
   addResize(volume, actions);
   addUpdate(volume, actions);
+  addHaUpdate(volume, actions);
   addVolumeCheck(volume, actions);
   addSnapshot(volume, actions);
   addClone(volume, actions);
   addRestore(volume, actions);
   refuseCommands(volume, {
-    'changes of the number of replicas': ['ha-update'],
     'separate statistics (see "pxctl volume inspect")': ['stats', 'usage'],
     'trimming on demand (use fstrim on the mount)': ['trim'],
     'location of files': ['locate'],

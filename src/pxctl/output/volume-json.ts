@@ -35,6 +35,7 @@ export function volumeJson(volume: Volume__Output): Record<string, unknown> {
       resync_bytes_done: replica.resync_bytes_done,
       resync_bytes_total: replica.resync_bytes_total,
     })),
+    replica_change: volume.replica_change,
     stats: {
       reads: stats?.reads ?? '0',
       writes: stats?.writes ?? '0',

@@ -1,5 +1,6 @@
 import type { NodeStatus__Output } from '../../gen/px/v1/NodeStatus.js';
 import type { Replica__Output } from '../../gen/px/v1/Replica.js';
+import type { ReplicaChange__Output } from '../../gen/px/v1/ReplicaChange.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { bytesOf, formatBytes, formatVolumeSize } from '../sizes.js';
 import { formatFields, formatTable } from './table.js';
@@ -66,6 +67,9 @@ export function volumeText(volume: Volume__Output, names: NodeNames): string {
     ['Encrypted', 'no'],
     ['Status', volume.status],
     ...(volume.status_reason === '' ? [] : [['Reason', volume.status_reason] as const]),
+    ...(volume.replica_change === null
+      ? []
+      : [['Replica change', describeChange(volume.replica_change, names)] as const]),
     ['State', stateOf(volume, nameOf)],
     ['Published on', nameOf(volume.published_on)],
     ['Attributes', attributesOf(volume)],
@@ -88,6 +92,17 @@ export function volumeText(volume: Volume__Output, names: NodeNames): string {
     replicaTable(volume.replicas),
     `\tReplication Status : ${replicationStatus(volume)}`,
   ].join('\n');
+}
+
+export function describeChange(change: ReplicaChange__Output, names: NodeNames): string {
+  const list = (ids: readonly string[]) => ids.map((id) => names.get(id) ?? id).join(', ');
+  const parts = [
+    `${change.state}, to have ${change.target_count} replica(s)`,
+    ...(change.adding_nodes.length === 0 ? [] : [`new on ${list(change.adding_nodes)}`]),
+    ...(change.removing_nodes.length === 0 ? [] : [`leaving ${list(change.removing_nodes)}`]),
+    ...(change.reason === '' ? [] : [change.reason]),
+  ];
+  return parts.join('; ');
 }
 
 /** A line only when there is something to say. */
