@@ -146,3 +146,56 @@ it('deletes a sticky volume only when an administrator has cleared that', async 
     code: 'not_found',
   });
 });
+
+it('makes of a claim what its storage policy demands, once, and changes it by a class', async () => {
+  const { controller } = cluster.csi('n1');
+  const api = cluster.api('n2');
+  const put = (name: string, policy: object) =>
+    api.PutStoragePolicy({ name, policy_json: JSON.stringify(policy) });
+  await put('gold', {
+    volume: {
+      replication: { value: 2, operator: 'Minimum' },
+      sizeBytes: { value: 2 * gib, operator: 'Minimum' },
+    },
+  });
+  await put('strict', { enforcement: 'Reject', volume: { replication: { value: 2 } } });
+  const claim = (parameters: Record<string, string>, limitBytes = 0) => ({
+    name: 'governed',
+    capacity_range: { required_bytes: gib, limit_bytes: limitBytes },
+    volume_capabilities: [capability('ext4')],
+    parameters,
+  });
+  const refused = { code: 'invalid_argument' };
+  await expect(controller.CreateVolume(claim({ storagepolicy: 'none' }))).rejects.toMatchObject({
+    ...refused,
+    message: expect.stringMatching(/storagepolicy.*gold, strict/) as string,
+  });
+  const rejected = claim({ storagepolicy: 'strict', repl: '1' });
+  await expect(controller.CreateVolume(rejected)).rejects.toMatchObject(refused);
+  const tooLarge = claim({ storagepolicy: 'gold' }, gib);
+  await expect(controller.CreateVolume(tooLarge)).rejects.toMatchObject(refused);
+
+  const asked = claim({ storagepolicy: 'gold', repl: '1', io_throttle_wr_iops: '500' });
+  const made = await controller.CreateVolume(asked);
+  const volume_id = made.volume?.volume_id ?? '';
+  expect(Number(made.volume?.capacity_bytes)).toBe(2 * gib);
+  expect((await controller.CreateVolume(asked)).volume?.volume_id).toBe(volume_id);
+  const other = claim({ storagepolicy: 'gold', repl: '3' });
+  await expect(controller.CreateVolume(other)).rejects.toMatchObject({ code: 'already_exists' });
+
+  const modify = (mutable_parameters: Record<string, string>) =>
+    controller.ControllerModifyVolume({ volume_id, mutable_parameters });
+  await modify({ repl: '3', io_throttle_wr_bw: '8' });
+  await modify({ repl: '3', io_throttle_wr_bw: '8' });
+  await waitInSync(cluster, 'n1', volume_id, 3, 60_000);
+  expect((await api.GetVolume({ id_or_name: volume_id })).spec).toMatchObject({
+    max_write_iops: '0',
+    max_write_bytes_per_second: String(8 * 1024 ** 2),
+  });
+  await expect(modify({ repl: '1' })).rejects.toMatchObject(refused);
+  await expect(modify({ storagepolicy: 'none' })).rejects.toMatchObject(refused);
+  // A Reject policy takes no volume that breaks it.
+  await expect(modify({ storagepolicy: 'strict' })).rejects.toMatchObject(refused);
+  await controller.DeleteVolume({ volume_id });
+  for (const name of ['gold', 'strict']) await api.DeleteStoragePolicy({ name });
+});

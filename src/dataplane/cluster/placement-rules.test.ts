@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import type { PolicyPlacement } from '../../kernel/storage-policy.js';
 import { placeReplicas, type PlacementNode } from './placement.js';
-import { placementBreaches, preparePlacement, type NeighbourVolume } from './placement-rules.js';
+import {
+  Neighbours,
+  placementBreaches,
+  preparePlacement,
+  type NeighbourVolume,
+} from './placement-rules.js';
 
 const gib = 1024 ** 3;
 
@@ -35,7 +40,7 @@ function place({ nodes, replicas, placement, ...more }: Given): string[] {
     required: [],
     groupReplicas: {},
     existingNodes: existing,
-    rules: preparePlacement(placement, labels, neighbours, nodes),
+    rules: preparePlacement(placement, { id: '', labels }, new Neighbours(neighbours), nodes),
   })
     .map(({ nodeId }) => nodeId)
     .sort();
@@ -51,11 +56,17 @@ const six = [
   node('c1', 'zc'),
 ];
 
+const stranger = { id: '', labels: {} };
+const nobody = new Neighbours([]);
 const required = { enforcement: 'required' as const };
 const preferred = { enforcement: 'preferred' as const };
 const ssd = { key: 'disk', operator: 'In' as const, values: ['ssd'] };
 const db = { key: 'app', operator: 'In' as const, values: ['db'] };
-const dbOn = (...nodeIds: string[]) => ({ labels: { app: 'db' }, nodeIds });
+const dbOn = (...nodeIds: string[]) => ({
+  id: `on-${nodeIds.join('-')}`,
+  labels: { app: 'db' },
+  nodeIds,
+});
 
 describe('placement rules', () => {
   test.each<[string, Omit<Given, 'nodes'>, string[] | RegExp]>([
@@ -263,7 +274,7 @@ describe('placement rules', () => {
         { ...preferred, topologyKey: 'rack' },
       ],
     };
-    const rules = preparePlacement(placement, {}, [], six);
+    const rules = preparePlacement(placement, stranger, nobody, six);
     const at = (...ids: string[]) => six.filter(({ id }) => ids.includes(id));
     expect(placementBreaches(rules, at('a3', 'b2'))).toEqual([]);
     expect(placementBreaches(rules, at('a1', 'a3')).map(({ rule }) => rule)).toEqual([
@@ -300,7 +311,7 @@ describe('placement rules', () => {
     const count = fc.integer({ min: 1, max: 4 });
     const property = fc.property(cluster, placementOf, count, (places, placement, replicas) => {
       const nodes = places.map(({ zone, disk }, index) => node(`n${index}`, zone, { disk }));
-      const rules = preparePlacement(placement, {}, [], nodes);
+      const rules = preparePlacement(placement, stranger, nobody, nodes);
       const possible = subsets(nodes, replicas).some(
         (chosen) => placementBreaches(rules, chosen).length === 0,
       );

@@ -1,11 +1,37 @@
-import type { AffinityRule, PolicyPlacement } from '../../kernel/storage-policy.js';
+import type {
+  AffinityRule,
+  MatchExpression,
+  PolicyPlacement,
+} from '../../kernel/storage-policy.js';
 import { domainOf, labelsMatchAll, levelOf, nodeMatchesAll } from './topology-labels.js';
 import type { PlacedNode } from './topology-labels.js';
 
 /** Another volume, as volume rules see it. */
 export interface NeighbourVolume {
+  readonly id: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly nodeIds: readonly string[];
+}
+
+/** The other volumes; whom a rule means is found once, however many volumes ask. */
+export class Neighbours {
+  private readonly found = new Map<readonly MatchExpression[], readonly NeighbourVolume[]>();
+
+  constructor(private readonly all: readonly NeighbourVolume[]) {}
+
+  matching(expressions: readonly MatchExpression[]): readonly NeighbourVolume[] {
+    const before = this.found.get(expressions);
+    if (before !== undefined) return before;
+    const matching = this.all.filter(({ labels }) => labelsMatchAll(labels, expressions));
+    this.found.set(expressions, matching);
+    return matching;
+  }
+}
+
+/** The volume whose replicas are placed. */
+export interface OwnVolume {
+  readonly id: string;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 /** A rule that a node keeps or breaks by itself. */
@@ -38,8 +64,8 @@ const defaultWeight = 100;
 
 export function preparePlacement(
   placement: PolicyPlacement,
-  ownLabels: Readonly<Record<string, string>>,
-  neighbours: readonly NeighbourVolume[],
+  own: OwnVolume,
+  neighbours: Neighbours,
   nodes: readonly PlacedNode[],
 ): PlacementRules {
   const nodeRules: NodeRule[] = [];
@@ -63,7 +89,7 @@ export function preparePlacement(
   addReplicaRules('replicaAntiAffinity');
   for (const kind of ['volumeAffinity', 'volumeAntiAffinity'] as const) {
     for (const [index, asked] of (placement[kind] ?? []).entries()) {
-      const rule = volumeRule(kind, asked, ownLabels, neighbours, nodes);
+      const rule = volumeRule(kind, asked, own, neighbours, nodes);
       nodeRules.push({ rule: `placement.${kind}[${index}]`, weight: weightOf(asked), ...rule });
     }
   }
@@ -73,11 +99,11 @@ export function preparePlacement(
 function volumeRule(
   kind: 'volumeAffinity' | 'volumeAntiAffinity',
   { matchExpressions = [], topologyKey = 'node' }: AffinityRule,
-  ownLabels: Readonly<Record<string, string>>,
-  neighbours: readonly NeighbourVolume[],
+  own: OwnVolume,
+  neighbours: Neighbours,
   nodes: readonly PlacedNode[],
 ): Pick<NodeRule, 'reason' | 'allows'> {
-  const matching = neighbours.filter(({ labels }) => labelsMatchAll(labels, matchExpressions));
+  const matching = neighbours.matching(matchExpressions).filter(({ id }) => id !== own.id);
   const holders = new Set(matching.flatMap(({ nodeIds }) => nodeIds));
   const domains = new Set<string | undefined>();
   for (const node of nodes) if (holders.has(node.id)) domains.add(domainOf(node, topologyKey));
@@ -90,7 +116,7 @@ function volumeRule(
     };
   }
   // The first volume of those that are to lie together has nobody to lie beside.
-  const isFirst = matching.length === 0 && labelsMatchAll(ownLabels, matchExpressions);
+  const isFirst = matching.length === 0 && labelsMatchAll(own.labels, matchExpressions);
   return {
     reason:
       matching.length === 0

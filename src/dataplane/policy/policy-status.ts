@@ -1,8 +1,8 @@
 import type { VolumeRecord } from '../../kernel/volume-record.js';
 import {
+  Neighbours,
   placementBreaches,
   preparePlacement,
-  type NeighbourVolume,
   type PlacementRules,
 } from '../cluster/placement-rules.js';
 import type { PlacedNode } from '../cluster/topology-labels.js';
@@ -33,11 +33,12 @@ export function governedBy(cluster: GovernedCluster, name: string): VolumeRecord
 
 /** Every rule that living volumes break: they may be older than the rule. */
 export function violationsOf(cluster: GovernedCluster, entry: PolicyEntry): Violation[] {
+  const neighbours = neighboursOf(cluster, entry);
   return governedBy(cluster, entry.name).flatMap((record) => {
     const { id: volumeId, name: volumeName } = record;
     return [
       ...breachesOf(entry.policy.volume, record),
-      ...placementBreaches(rulesFor(cluster, entry, record), nodesOf(cluster, record)),
+      ...placementBreaches(rulesFor(cluster, entry, record, neighbours), nodesOf(cluster, record)),
     ].map(({ rule, message }) => ({ volumeId, volumeName, rule, message }));
   });
 }
@@ -52,22 +53,25 @@ export function nodesOf(cluster: GovernedCluster, record: VolumeRecord): PlacedN
 /** What a policy says of where this volume's replicas may lie. */
 export function rulesFor(
   cluster: GovernedCluster,
-  { policy: { placement } }: PolicyEntry,
+  entry: PolicyEntry,
   record: Pick<VolumeRecord, 'id' | 'spec'>,
+  neighbours = neighboursOf(cluster, entry),
 ): PlacementRules {
-  const asksVolumes = placement.volumeAffinity ?? placement.volumeAntiAffinity;
-  const neighbours = asksVolumes === undefined ? [] : neighboursOf(cluster, record.id);
+  const own = { id: record.id, labels: record.spec.labels };
   const nodes = [...cluster.nodes.values()];
-  return preparePlacement(placement, record.spec.labels, neighbours, nodes);
+  return preparePlacement(entry.policy.placement, own, neighbours, nodes);
 }
 
-function neighboursOf(cluster: GovernedCluster, volumeId: string): NeighbourVolume[] {
-  return [...cluster.volumes.values()]
-    .filter(
-      ({ id, readOnly, lifecycle }) => id !== volumeId && !readOnly && lifecycle !== 'deleting',
-    )
-    .map(({ spec, replicas }) => ({
-      labels: spec.labels,
-      nodeIds: replicas.map(({ nodeId }) => nodeId),
-    }));
+/** Nobody, where no rule asks for other volumes. */
+function neighboursOf(cluster: GovernedCluster, { policy }: PolicyEntry): Neighbours {
+  const { volumeAffinity, volumeAntiAffinity } = policy.placement;
+  if (volumeAffinity === undefined && volumeAntiAffinity === undefined) return new Neighbours([]);
+  const others = [...cluster.volumes.values()].filter(
+    ({ readOnly, lifecycle }) => !readOnly && lifecycle !== 'deleting',
+  );
+  return new Neighbours(
+    others.map(({ id, spec, replicas }) => {
+      return { id, labels: spec.labels, nodeIds: replicas.map(({ nodeId }) => nodeId) };
+    }),
+  );
 }
