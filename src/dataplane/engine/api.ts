@@ -98,7 +98,12 @@ export interface EngineMethods {
   };
   /** Replaces the content by that of a snapshot; only with `frontend: none`. */
   'volume.restore': {
-    params: { volumeId: string; sourceVolumeId: string };
+    params: {
+      volumeId: string;
+      sourceVolumeId: string;
+      /** Replicas of the volume in whose pool one of the source lies. */
+      replicaIds: readonly string[];
+    };
     result: Record<string, never>;
   };
   'volume.resize': {

@@ -112,6 +112,14 @@ describe('planWish', () => {
   });
 });
 
+test('a snapshot and its volume are kept together where they can be', () => {
+  const volume = testVolume('v', ['a', 'd']);
+  const snapshot = testVolume('s', ['a', 'b'], { parentId: 'v', readOnly: true });
+  const state = cluster([volume, snapshot]);
+  expect(replicas(plan(snapshot, { remove: ['a'] }, state))).toEqual(['a', 'b', 'd:out']);
+  expect(replicas(plan(volume, { remove: ['a'] }, state))).toEqual(['a', 'd', 'b:out']);
+});
+
 describe('isLost', () => {
   const old = testNode('a', { updatedAt: '2030-01-01T00:29:00.000Z' });
   const recent = testNode('b', { updatedAt: '2030-01-01T00:31:00.000Z' });

@@ -137,13 +137,22 @@ function place(
   const placements: Placement[] = placeReplicas(candidates, {
     sizeBytes: record.sizeBytes,
     spec: { ...spec, ...where, replicas: count },
-    preferredNodes: spec.nodes,
+    preferredNodes: [...spec.nodes, ...nodesOfKin(record, state)],
     required: [],
     groupReplicas: groupReplicas(state, spec.group),
     existingNodes: staying,
     rules: placementRules(state, record),
   });
   return placements.map((placement) => newReplica(placement, 'out'));
+}
+
+/** A snapshot can be put back only where its volume has a replica in the same pool. */
+function nodesOfKin(record: VolumeRecord, state: ClusterState): string[] {
+  const kin = [...state.volumes.values()].filter(
+    ({ id, parentId, readOnly }) =>
+      (record.readOnly && id === record.parentId) || (readOnly && parentId === record.id),
+  );
+  return [...new Set(kin.flatMap(({ replicas }) => replicas.map(({ nodeId }) => nodeId)))];
 }
 
 /** When a replica is away for so long, another takes its place. */

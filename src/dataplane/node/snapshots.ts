@@ -109,10 +109,10 @@ export async function restoreSnapshot(
             `volume "${current.name}" is attached; detach it before a restore`,
           );
         }
+        const replicaIds = besideSnapshot(current, snapshot);
         await context.internal.with(record.id, async () => {
           await context.engine.call('volume.restore', {
-            volumeId: record.id,
-            sourceVolumeId: snapshot.id,
+            ...{ volumeId: record.id, sourceVolumeId: snapshot.id, replicaIds },
           });
           if (snapshot.sizeBytes !== current.sizeBytes) {
             await context.engine.call('volume.resize', {
@@ -125,6 +125,22 @@ export async function restoreSnapshot(
         return viewVolume(restored, await context.view.fresh());
       }),
     (peer, options) => peer.RestoreSnapshot(request, options),
+  );
+}
+
+/** The content is put back within a pool; replicas that were moved may have left it. */
+function besideSnapshot(record: VolumeRecord, snapshot: VolumeRecord): string[] {
+  const pools = snapshot.replicas.filter(({ state }) => state === 'in_sync');
+  const beside = record.replicas.filter(
+    (replica) =>
+      replica.state === 'in_sync' && pools.some(({ poolId }) => poolId === replica.poolId),
+  );
+  if (beside.length > 0) return beside.map(({ id }) => id);
+  throw new PxError(
+    'failed_precondition',
+    `no pool holds both "${record.name}" and its snapshot "${snapshot.name}": move a replica of ` +
+      `one to a node of the other ("pxctl volume ha-update --node")`,
+    { nodes: snapshot.replicas.map(({ nodeId }) => nodeId) },
   );
 }
 

@@ -265,8 +265,13 @@ export class Coordinator implements CoordinatorEvents {
    * replicas but one are taken out first and compared against it afterwards,
    * so that a crash at any moment leaves the old content or the new.
    */
-  restoreFrom(sourceVolumeId: string, done: (status: number) => void): void {
-    const keep = this.core.inSyncUp()[0];
+  restoreFrom(
+    sourceVolumeId: string,
+    /** Replicas that have the source beside them: one of these takes it over. */
+    candidates: readonly string[],
+    done: (status: number) => void,
+  ): void {
+    const keep = this.core.inSyncUp().find((link) => candidates.includes(link.replicaId));
     if (this.core.phase !== 'serving' || this.restore !== undefined || keep === undefined) {
       return done(Status.ioError);
     }

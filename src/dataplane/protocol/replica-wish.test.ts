@@ -67,9 +67,7 @@ describe('remove_replica', () => {
 
   test('is refused for one that is in sync, or that is to stay, and fenced by a newer epoch', () => {
     expect(applyChange(inSync(leaving, 'c'), change).result).toBe('refused');
-    expect(applyChange(givenUp(leaving), change).result).toBe(
-      'refused',
-    );
+    expect(applyChange(givenUp(leaving), change).result).toBe('refused');
     expect(applyChange({ ...leaving, epoch: 4 }, change).result).toBe('fenced');
   });
 });

@@ -75,7 +75,7 @@ test('no replica is compared with content that is about to be replaced', () => {
   expect(stage.heard[1]).toContain('hash');
 
   let restored = -1;
-  coordinator.restoreFrom('snapshot', (status) => (restored = status));
+  coordinator.restoreFrom('snapshot', ['r0'], (status) => (restored = status));
   expect(stage.opened[1]).toBe(false);
   expect(stage.heard[0].at(-1)).toBe('copy_from');
 

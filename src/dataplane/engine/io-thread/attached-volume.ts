@@ -214,12 +214,16 @@ export class AttachedVolume implements CoordinatorHost, VolumeTarget, Timed {
     this.coordinator.copyTo(targetVolumeId, replicas, done);
   }
 
-  restore(sourceVolumeId: string, done: (status: number) => void): void {
+  restore(
+    sourceVolumeId: string,
+    replicaIds: readonly string[],
+    done: (status: number) => void,
+  ): void {
     if (this.open !== undefined) {
       throw new PxError('failed_precondition', 'a volume is restored while it has no frontend');
     }
     this.timer.stale = true;
-    this.coordinator.restoreFrom(sourceVolumeId, done);
+    this.coordinator.restoreFrom(sourceVolumeId, replicaIds, done);
   }
 
   resize(sizeBytes: number, done: (status: number) => void): void {

@@ -138,8 +138,8 @@ export class ThreadCalls {
   }
 
   private restore(params: Params<'volume.restore'>, done: Done<'volume.restore'>): void {
-    const { volumeId, sourceVolumeId } = params;
-    this.mustHave(volumeId).restore(sourceVolumeId, (status) => {
+    const { volumeId, sourceVolumeId, replicaIds } = params;
+    this.mustHave(volumeId).restore(sourceVolumeId, replicaIds, (status) => {
       done(status === Status.ok ? {} : failed(`restoring volume ${volumeId}`, status));
     });
   }
