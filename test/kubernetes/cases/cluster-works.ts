@@ -124,7 +124,7 @@ async function bootId(cluster: KubernetesCluster, node: string): Promise<string>
 
 async function loseAndRegain(cluster: KubernetesCluster, helpers: CaseHelpers): Promise<void> {
   const { step } = helpers;
-  const victim = 'node-3';
+  const victim = cluster.nodes.at(-1)?.name ?? '';
   const before = await bootId(cluster, victim);
   await step('a killed node is not ready', async () => {
     await cluster.killNode(victim);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { tryRun } from '../../../tools/lib/run.js';
 import { GiveUp, waitFor } from '../../../tools/lib/wait.js';
@@ -23,6 +23,7 @@ export interface NodeMachine {
 
 const cniBinDir = '/usr/lib/cni';
 const bootTimeoutMs = 60_000;
+const endTimeoutMs = 60_000;
 
 /** The words before a command that is to run in a node, as one who is logged in there. */
 export function inNode(init: number): string[] {
@@ -88,13 +89,28 @@ async function clearDeadNode({ cluster, node }: NodeMachine): Promise<void> {
   await removeNodeCgroups(node);
 }
 
-/** kill -9 of a node's init, and with it of all that runs on the node. */
+/**
+ * kill -9 of a node's init, and with it of all that runs on the node.
+ *
+ * The mount namespace is held until everybody is dead: else the last process
+ * to exit unmounts what is left, and where that is a file system on a FUSE
+ * file that this very process serves, it waits for itself, and whoever calls
+ * sync(2) waits with it. A machine that loses its power has no such end.
+ */
 export async function endInit(cluster: ClusterLayout, node: NodeLayout): Promise<void> {
   const init = await initPid(cluster, node.name);
   if (init === undefined) return;
   const fuse = await recordInnerLoops(node, init);
-  signal(init, 'SIGKILL');
-  await abortFuse(fuse);
+  const namespace = await open(`/proc/${init}/ns/mnt`, 'r');
+  try {
+    signal(init, 'SIGKILL');
+    await abortFuse(fuse);
+    await waitFor(`end of ${node.name}`, endTimeoutMs, async () =>
+      (await initPid(cluster, node.name)) === undefined ? true : undefined,
+    );
+  } finally {
+    await namespace.close();
+  }
 }
 
 /**
