@@ -47,6 +47,9 @@ export class DatabaseUnderLoad {
       180_000,
       namespace,
     );
+    // The image's own start-up writes pg_hba.conf without an fsync: a crash in the
+    // next half minute takes its last line along, on any file system.
+    await cluster.kubectl(['exec', '-n', namespace, pod, '--', 'sync']);
   }
 
   /** The node that the database runs on. */

@@ -1,3 +1,4 @@
+import { outOfServiceTaint } from '../../names.js';
 import type { Plan } from '../plan.js';
 
 /** What the "restricted" Pod Security Standard asks of a pod and of a container. */
@@ -38,6 +39,11 @@ export function controllerScheduling(plan: Plan, selector: Readonly<Record<strin
         ],
       },
     },
-    tolerations: [...plan.placement.tolerations, ...['not-ready', 'unreachable'].map(leaveAfter)],
+    tolerations: [
+      // Unlike the nodes' own pods, these have to leave a node that is out of
+      // service, and a replacement must not be sent there.
+      ...plan.placement.tolerations.filter(({ key }) => key !== outOfServiceTaint.key),
+      ...['not-ready', 'unreachable'].map(leaveAfter),
+    ],
   };
 }
