@@ -1,4 +1,5 @@
 import type { VolumeRecord } from '../../kernel/volume-record.js';
+import { testEntry } from '../policy/testing-volumes.js';
 import { newRecord } from './create-volume.js';
 import { withChanges } from './update-volume.js';
 import { parseVolumeSpec } from './volume-spec.js';
@@ -44,5 +45,65 @@ describe('withChanges', () => {
     for (const lifecycle of ['creating', 'deleting'] as const) {
       expect(() => withChanges({ ...record, lifecycle }, nothing)).toThrow(`is ${lifecycle}`);
     }
+  });
+});
+
+describe('withChanges of what policies govern', () => {
+  const strict = testEntry('strict', {
+    enforcement: 'Reject',
+    volume: { replication: { value: 2, operator: 'Equal' }, ioPriority: 'low' },
+  });
+  const policies = new Map([
+    ['strict', strict],
+    ['soft', testEntry('soft', { volume: strict.policy.volume })],
+  ]);
+  const change = (changes: object, of: Partial<VolumeRecord> = {}) =>
+    withChanges({ ...record, ...of }, { ...nothing, ...changes }, policies);
+  const two = { spec: { ...record.spec, replicas: 2 } };
+
+  it('puts a volume under a policy that exists, and has it brought there', () => {
+    expect(change({ storage_policy: 'soft' })).toMatchObject({
+      spec: { storagePolicy: 'soft', replicas: 1 },
+      policyApplied: 'asked',
+    });
+    expect(() => change({ storage_policy: 'steel' })).toThrow(/there are soft, strict/);
+    const under = { spec: { ...record.spec, storagePolicy: 'soft' } };
+    expect(change({ storage_policy: '' }, under)?.spec).not.toHaveProperty('storagePolicy');
+  });
+
+  it('lets no volume under a policy that rejects it, by what it is on its way to', () => {
+    expect(() => change({ storage_policy: 'strict' })).toThrow(/replicas: .*exactly 2, and is 1/);
+    expect(change({ storage_policy: 'strict' }, two)).toBeDefined();
+    const wish = { targetCount: 3, added: [], removing: [], cause: 'asked' as const, blocked: '' };
+    expect(() => change({ storage_policy: 'strict' }, { ...two, replicaWish: wish })).toThrow(
+      /and is 3/,
+    );
+  });
+
+  it('changes the class unless the policy says which', () => {
+    expect(change({ io_priority: 'high' })).toMatchObject({
+      spec: { ioPriority: 'high' },
+      policyApplied: 'asked',
+    });
+    const governed = { spec: { ...record.spec, storagePolicy: 'soft' } };
+    expect(() => change({ io_priority: 'high' }, governed)).toThrow(/io_priority: .*soft/);
+    expect(() => change({ io_priority: 'urgent' })).toThrow(/io_priority: must be one of/);
+  });
+
+  it('changes limits and schedules, never both limits of a direction', () => {
+    const limited = change({ max_read_iops: '100', snapshot_schedule: 'daily=9:00' });
+    expect(limited?.spec).toMatchObject({
+      limits: { readIops: 100 },
+      snapshotSchedule: 'daily=09:00,7',
+    });
+    const after = { spec: limited?.spec ?? record.spec };
+    expect(() => change({ max_read_bytes_per_second: '1048576' }, after)).toThrow(
+      /max_read_iops: .*together/,
+    );
+    const swapped = { max_read_iops: '0', max_read_bytes_per_second: '1048576' };
+    expect(change(swapped, after)?.spec.limits).toEqual({ readBytesPerSecond: 1048576 });
+    expect(change({ max_read_iops: '0' }, after)?.spec).not.toHaveProperty('limits');
+    expect(() => change({ max_write_bytes_per_second: '5' })).toThrow(/must be 0 .*or from 65536/);
+    expect(change({ max_read_iops: '100' }, after)).toBeUndefined();
   });
 });

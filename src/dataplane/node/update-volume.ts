@@ -79,7 +79,10 @@ function checkNewPolicy(record: VolumeRecord, policies: Policies): void {
   const entry = askedPolicy(policies, record.spec.storagePolicy ?? '');
   if (entry === undefined) return;
   const { enforcement, volume } = entry.policy;
-  const broken = breachesOf(volume, record).find((breach) => {
+  // What it is on its way to counts, not what it is while replicas come or go.
+  const replicas = record.replicaWish?.targetCount ?? record.spec.replicas;
+  const meant = { sizeBytes: record.sizeBytes, spec: { ...record.spec, replicas } };
+  const broken = breachesOf(volume, meant).find((breach) => {
     const isSize = breach.rule === 'volume.sizeBytes';
     return enforcement === 'Reject' || (isSize && breach.remedy === undefined);
   });
