@@ -170,6 +170,28 @@ describeInContainers('px-node in a pod', () => {
     expect(readdirSync(inside('lib/runtime'))).toEqual([status.engine_version]);
   });
 
+  it.each([
+    ['the host’s PID namespace', { ownPids: true }, 'set hostPID: true'],
+    ['mounts that reach the host', { privateMounts: true }, 'set mountPropagation: Bidirectional'],
+  ])('refuses a container without %s, and says what to change', async (_, lacks, advice) => {
+    mkdirSync(inside('lacking'), { recursive: true });
+    const lacking = { runDir: inside('lacking/run'), dataDir: inside('lacking/lib') };
+    for (const directory of Object.values(lacking)) mkdirSync(directory, { recursive: true });
+    const config = {
+      ...(JSON.parse(configText()) as object),
+      ...lacking,
+      startPort: startPort + 40,
+    };
+    writeFileSync(inside('lacking/config.json'), JSON.stringify({ ...config, storage: {} }));
+    const args = ['--host-runtime-dir', inside('lacking/lib/runtime')];
+    const changes = { ...lacks, hostPaths: [inside('lacking')] };
+    const pod = newPod(['--config', inside('lacking/config.json'), ...args], repository, changes);
+    const { code, log } = await pod.complete();
+    expect(log).toContain(advice);
+    expect(code).toBe(1);
+    expect(existsSync(inside('lacking/run/holder.sock'))).toBe(false);
+  });
+
   it('starts holder and engine outside of everything that ends with the pod', async () => {
     const overlay = deviceOf(`/proc/${pods[0]?.processes()[0]}/root`);
     for (const pid of [await holderPid(), await enginePid()]) {
@@ -206,6 +228,9 @@ describeInContainers('px-node in a pod', () => {
     expect(await operational(pod)).toBe(nodeId);
     await writer.progress(200);
     expect([await holderPid(), await enginePid()]).toEqual(before);
+    // Of the internal kvdb there is one on its data, and it is a new one: the last was the pod's.
+    const etcd = await host.processId(`--data-dir=${inside('lib/etcd')}`);
+    expect(pod.processes()).toContain(etcd);
   });
 
   it('ends fast on SIGTERM, its etcd cleanly, and comes back', async () => {

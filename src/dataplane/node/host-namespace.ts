@@ -12,6 +12,13 @@ const ownProcess = '/proc/self';
 
 /** Refuses a container in which the block path could not outlive the pod, and says what to change. */
 export function checkHostContainer(directories: readonly string[]): void {
+  if (namespaceOf(ownProcess, 'mnt') === namespaceOf(hostInit, 'mnt')) {
+    // Without the host's PIDs a container's first process is its own PID 1.
+    throw refused(
+      'PID 1 is in the same mount namespace as px-node, so it is not the init of a host around ' +
+        'this container: set hostPID: true (or leave --host-runtime-dir out, on a host)',
+    );
+  }
   if (namespaceOf(ownProcess, 'net') !== namespaceOf(hostInit, 'net')) {
     throw refused('px-node must share the network of the host: set hostNetwork: true');
   }
