@@ -1,9 +1,7 @@
-import { join } from 'node:path';
 import type { Logger } from '../../platform/logger.js';
 import type { RunCommand } from '../../platform/run-command.js';
 import { listLoopDevices } from '../frontend/loop-device.js';
-import { abortFuseFile, listFuseMounts, unmountFuseFile } from './fuse-mounts.js';
-import { volumesDirectoryName } from './holder-api.js';
+import { abortFuseFile, fusePath, listFuseMounts, unmountFuseFile } from './fuse-mounts.js';
 
 /**
  * Takes down every FUSE mount and loop device of a run directory, but for the
@@ -25,10 +23,11 @@ export async function cleanUpRunDir(
     abortFuseFile(path);
   }
   // Then the devices, as long as the mount gives their files the name by which we know them.
-  const prefix = `${join(runDir, volumesDirectoryName)}/`;
+  // Only those with a mount here: loop devices are the kernel's, and nodes that share
+  // a kernel (in containers) may all have the same run directory.
+  const files = new Set(mounts.map(({ volumeId }) => fusePath(runDir, volumeId)));
   for (const device of listLoopDevices()) {
-    if (!device.backingFile.startsWith(prefix)) continue;
-    if (keep.has(device.backingFile.slice(prefix.length))) continue;
+    if (!files.has(device.backingFile)) continue;
     logger.warn('a left-over loop device is taken down', { device: device.path });
     await run('losetup', ['--detach', device.path], { timeoutMs: 20_000, okExitCodes: [0, 1] });
   }

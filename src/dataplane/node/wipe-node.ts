@@ -6,7 +6,7 @@ import type { RunCommand } from '../../platform/run-command.js';
 import { readOwnIdentity } from '../cluster/node-identity.js';
 import { createEngineClient } from '../engine-client/engine-client.js';
 import { listLoopDevices, loopDeviceUser } from '../frontend/loop-device.js';
-import { volumesDirectoryName } from '../holder/holder-api.js';
+import { parseMountInfo as parseFuseMounts } from '../holder/fuse-mounts.js';
 import { removeUnusedRuntimes } from '../host-runtime/install.js';
 import { KvKeys, type Kvdb } from '../kvdb/port.js';
 import { wipeDevices } from '../pool/wipe-devices.js';
@@ -65,13 +65,16 @@ async function refuseAttached(runDir: string): Promise<void> {
   for (const volume of await engine.call('volume.list', {}).catch(() => [])) {
     if (volume.frontend !== 'none') used.set(volume.volumeId, volume.devicePath || volume.nbdUri);
   }
-  // Also what an engine that is gone has left: the kernel knows.
-  const prefix = `${join(runDir, volumesDirectoryName)}/`;
+  // Also what an engine that is gone has left: the kernel knows. A device without
+  // a mount on this host is that of another node of this kernel.
+  const mountInfo = join(hostInit, 'mountinfo');
+  const mounts = parseFuseMounts(readFileSync(mountInfo, 'utf8'), runDir);
   for (const device of listLoopDevices()) {
-    if (!device.backingFile.startsWith(prefix)) continue;
-    const user = await loopDeviceUser(device, join(hostInit, 'mountinfo'));
+    const mount = mounts.find(({ path }) => path === device.backingFile);
+    if (mount === undefined) continue;
+    const user = await loopDeviceUser(device, mountInfo);
     const shown = user === undefined ? device.path : `${device.path}, ${user}`;
-    used.set(device.backingFile.slice(prefix.length), shown);
+    used.set(mount.volumeId, shown);
   }
   if (used.size === 0) return;
   const names = [...used].map(([id, where]) => `volume ${id} (${where})`);
