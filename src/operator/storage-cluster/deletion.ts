@@ -23,6 +23,8 @@ export interface DeletionInput {
   /** Every object that was made for the cluster and is still there. */
   readonly owned: readonly Found[];
   readonly pods: readonly Pod[];
+  /** Why wipers do not come to their end. */
+  readonly wiperProblems: readonly string[];
   /** Nodes that px ran on, with what Kubernetes says of them now. */
   readonly nodes: readonly DeletionNode[];
 }
@@ -169,6 +171,7 @@ function progress(
   return [
     `${wiped} of ${all} nodes are clean`,
     ...(running.length > 0 ? [`at work on ${limited(running)}`] : []),
+    ...input.wiperProblems,
     ...(ending.length > 0 ? [`waiting for the storage pods on ${limited(ending)} to end`] : []),
     ...(silent.length > 0
       ? [

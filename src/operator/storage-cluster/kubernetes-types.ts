@@ -29,11 +29,7 @@ export interface ContainerStatus {
   readonly image?: string;
   readonly state?: {
     readonly waiting?: { readonly reason?: string; readonly message?: string };
-    readonly terminated?: {
-      readonly reason?: string;
-      readonly message?: string;
-      readonly exitCode?: number;
-    };
+    readonly terminated?: Terminated;
     readonly running?: object;
   };
   readonly lastState?: ContainerStatus['state'];
@@ -54,6 +50,12 @@ export interface Pod extends KubeObject {
     readonly containerStatuses?: readonly ContainerStatus[];
     readonly initContainerStatuses?: readonly ContainerStatus[];
   };
+}
+
+export interface Terminated {
+  readonly reason?: string;
+  readonly message?: string;
+  readonly exitCode?: number;
 }
 
 export interface DaemonSet extends KubeObject {

@@ -1,4 +1,4 @@
-import type { ContainerStatus, Pod } from './kubernetes-types.js';
+import type { ContainerStatus, Pod, Terminated } from './kubernetes-types.js';
 import { labelKeys } from './names.js';
 
 /** Why a pod of ours does not run, in a person's words. */
@@ -49,16 +49,21 @@ function problemOf(pod: Pod): Problem | undefined {
 }
 
 function containerProblem({ name, state, lastState }: ContainerStatus): Problem | undefined {
-  const waiting = state?.waiting;
+  const { waiting, terminated } = state ?? {};
+  const ended = terminated ?? lastState?.terminated;
+  const failed = ended !== undefined && ended.exitCode !== 0;
   if (waiting?.reason !== undefined && !harmless.includes(waiting.reason)) {
-    const ended = lastState?.terminated;
-    const why =
-      ended === undefined
-        ? ''
-        : `; it ended with ${ended.exitCode ?? '?'}${ended.message === undefined ? '' : `: ${lastLine(ended.message)}`}`;
-    return { reason: waiting.reason, message: `${name}: ${waiting.message ?? ''}${why}` };
+    // Of a container that ends again and again its own words say more than the kubelet's.
+    const why = failed ? ending(ended) : (waiting.message ?? '');
+    return { reason: waiting.reason, message: `${name}: ${why}` };
   }
-  return undefined;
+  if (terminated === undefined || !failed) return undefined;
+  return { reason: terminated.reason ?? 'Error', message: `${name}: ${ending(terminated)}` };
+}
+
+function ending({ exitCode, message }: Terminated): string {
+  const code = `it ended with ${exitCode ?? '?'}`;
+  return message === undefined || message === '' ? code : `${code}: ${lastLine(message)}`;
 }
 
 function lastLine(text: string): string {

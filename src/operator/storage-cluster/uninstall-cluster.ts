@@ -8,6 +8,7 @@ import { isNodeReady, type PersistentVolume } from './kubernetes-types.js';
 import { annotationKeys, driverName, finalizer, labelKeys, names } from './names.js';
 import { findOwned } from './observe.js';
 import { observe, readSecrets, specOf } from './run-cluster.js';
+import { describeProblem, podProblems } from './pod-problems.js';
 import type { Found } from './prune.js';
 import type { Tools } from './tools.js';
 
@@ -68,6 +69,9 @@ async function deletionInput(tools: Tools, cluster: StorageCluster): Promise<Del
       .map(({ metadata }) => metadata.name),
     owned,
     pods: tools.caches.pods.all(),
+    wiperProblems: podProblems(tools.caches.pods.all())
+      .filter(({ component }) => component === 'wipe')
+      .map(describeProblem),
     nodes: deletionNodes(tools, cluster, Object.keys(buildPlan(observed)?.nodeConfigs ?? {})),
   };
 }
