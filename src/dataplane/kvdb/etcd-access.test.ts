@@ -9,9 +9,9 @@ import { startInternalEtcd, type InternalEtcd } from './internal-etcd.js';
 import type { Kvdb } from './port.js';
 import { freePort, startTestEtcd, type TestEtcd } from './testing-etcd.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
-async function eventually<T>(read: () => Promise<T>, timeoutMs = 15_000): Promise<T> {
+async function eventually<T>(read: () => Promise<T>, timeoutMs = 30_000): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     try {
@@ -192,7 +192,11 @@ describe('a member of the internal etcd that is replaced', () => {
       await eventually(() => healed.get('a'));
       kill('127.0.0.1');
       expect((await eventually(() => healed.get('a')))?.value).toBe('1');
-      await start('127.0.0.1', second, true);
+      // Its disk was replaced: it comes back with nothing, and nobody said so.
+      rmSync(join(directory, '127.0.0.1', 'etcd'), { recursive: true });
+      await start('127.0.0.1', second, false);
+      const again = storeAt('127.0.0.1');
+      expect((await eventually(() => again.get('a')))?.value).toBe('1');
       // The one that was replaced is chosen again, for the one that died next.
       kill('127.0.0.2');
       const third = ['127.0.0.1', '127.0.0.4', '127.0.0.3'];

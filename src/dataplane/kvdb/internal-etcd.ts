@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
 import type { Logger } from '../../platform/logger.js';
 import { delay } from '../../platform/monotonic.js';
-import { foundingState, joinExisting, type Peer, type StartState } from './kvdb-membership.js';
+import { joinMembers, type Peer, type StartState } from './kvdb-membership.js';
 
 export interface InternalEtcdOptions {
   /** The node's data directory; etcd's own is below it and tells our process from others. */
@@ -171,10 +171,9 @@ function etcdDirectory(dataDir: string): string {
 }
 
 function startStateOf(options: InternalEtcdOptions, directory: string): Promise<StartState> {
+  const { logger, exists = false } = options;
   const members = options.members.map((host) => peerOf(options, host));
-  if (options.exists !== true) return Promise.resolve(foundingState(members));
-  const { logger } = options;
-  return joinExisting({ directory, self: peerOf(options, options.host), members, logger });
+  return joinMembers({ directory, self: peerOf(options, options.host), members, exists, logger });
 }
 
 function peerOf(options: InternalEtcdOptions, host: string): Peer {

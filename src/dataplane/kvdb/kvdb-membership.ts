@@ -30,6 +30,7 @@ interface Member {
   readonly id: string;
   readonly name: string;
   readonly peerUrls: readonly string[];
+  readonly hasRun: boolean;
 }
 
 const callTimeoutMs = 5_000;
@@ -40,42 +41,57 @@ export function foundingState(members: readonly Peer[]): StartState {
 }
 
 /**
- * Makes us a member of a store that exists: takes out the members that are not
- * to be any more, puts us in. Each step is found done when it is done again.
- * Without data of our own it throws `kvdb_unavailable` while no other member
- * answers: founding a second store beside the first would lose the cluster.
+ * Makes us a member of the store, as far as anything is to be done: takes out
+ * the members that are not to be any more, puts us in. Each step is found done
+ * when it is done again. Without data of our own, and with `exists`, it throws
+ * `kvdb_unavailable` while no other member answers: founding a second store
+ * beside the first would lose the cluster.
  */
-export async function joinExisting(options: MembershipOptions): Promise<StartState> {
-  const { self, logger, directory } = options;
+export async function joinMembers(
+  options: MembershipOptions & { readonly exists: boolean },
+): Promise<StartState> {
+  const { self, members, directory, exists } = options;
   const hasData = existsSync(join(directory, 'member'));
-  const others = options.members.filter(({ peerUrl }) => peerUrl !== self.peerUrl);
+  // Nothing was said of a store before this one: etcd itself refuses what does not fit.
+  if (hasData && !exists) return foundingState(members);
+  const others = members.filter(({ peerUrl }) => peerUrl !== self.peerUrl);
   const asked = await askMembers(others).catch((error: unknown) => {
     // All may be starting at once, and then nobody is a majority yet. Data that
     // is no member's any more can do no harm: etcd ends by itself on being told.
-    if (hasData) return undefined;
+    if (hasData || !exists) return undefined;
     throw error;
   });
-  if (asked === undefined) return foundingState(options.members);
+  if (asked === undefined) return foundingState(members);
   try {
-    const ours = asked.members.find(({ peerUrls }) => peerUrls.includes(self.peerUrl));
-    // Started before, and nobody took us out since: etcd goes on with its data.
-    if (ours !== undefined && ours.name !== '' && hasData) return foundingState(options.members);
-    if (hasData) setAside(directory, logger);
-    // One that was started has a name. Its data is gone, so etcd would not take it back as it is.
-    if (ours !== undefined && ours.name !== '') await remove(asked.client, ours, logger);
-    for (const stale of asked.members.filter((member) => isStale(member, options.members))) {
-      await remove(asked.client, stale, logger);
-    }
-    const pending = ours !== undefined && ours.name === '';
-    if (!pending) {
-      await add(asked.client, self);
-      logger.warn('joined the members of the kvdb', { peerUrl: self.peerUrl });
-    }
-    const { members } = await readMembers(asked.client);
-    return { state: 'existing', initialCluster: initialCluster(members, self) };
+    return await joinAnswering(options, asked, hasData);
   } finally {
     asked.client.close();
   }
+}
+
+async function joinAnswering(
+  { self, members, directory, logger }: MembershipOptions,
+  { client, members: present }: { readonly client: Etcd3; readonly members: readonly Member[] },
+  hasData: boolean,
+): Promise<StartState> {
+  const ours = present.find(({ peerUrls }) => peerUrls.includes(self.peerUrl));
+  // A founder has its name from the start, and no client's address before it ran.
+  const isFounder = ours !== undefined && ours.name !== '' && !ours.hasRun;
+  const isMember = ours?.hasRun === true && hasData;
+  if (isFounder || isMember) return foundingState(members);
+  if (hasData) setAside(directory, logger);
+  // Its data is gone, so etcd would not take it back as it is.
+  if (ours?.hasRun === true) await remove(client, ours, logger);
+  for (const stale of present.filter((member) => isStale(member, members))) {
+    await remove(client, stale, logger);
+  }
+  const isPending = ours !== undefined && !ours.hasRun;
+  if (!isPending) {
+    await add(client, self);
+    logger.warn('joined the members of the kvdb', { peerUrl: self.peerUrl });
+  }
+  const now = await readMembers(client);
+  return { state: 'existing', initialCluster: initialCluster(now, self) };
 }
 
 function initialCluster(members: readonly Member[], self: Peer): string {
@@ -105,7 +121,7 @@ async function remove(client: Etcd3, member: Member, logger: Logger): Promise<vo
     logger.warn('took a member out of the kvdb', { member: member.name, peers: member.peerUrls });
   } catch (error) {
     // Another new member may have taken it out meanwhile.
-    const { members } = await readMembers(client);
+    const members = await readMembers(client);
     if (members.some(({ id }) => id === member.id)) throw unavailable(error);
   }
 }
@@ -124,7 +140,7 @@ async function askMembers(
   for (const { clientUrl } of others) {
     const client = new Etcd3({ hosts: clientUrl });
     try {
-      return { client, members: (await readMembers(client)).members };
+      return { client, members: await readMembers(client) };
     } catch (error) {
       reason = error;
       client.close();
@@ -134,12 +150,15 @@ async function askMembers(
 }
 
 /** A member list alone is answered from memory; a read shows that there is a majority. */
-async function readMembers(client: Etcd3): Promise<{ members: readonly Member[] }> {
+async function readMembers(client: Etcd3): Promise<readonly Member[]> {
   await client.kv.range({ key: Buffer.from('pwx/probe'), count_only: true }, bounded());
   const { members } = await client.cluster.memberList({});
-  return {
-    members: members.map(({ ID, name, peerURLs }) => ({ id: ID, name, peerUrls: peerURLs })),
-  };
+  return members.map(({ ID, name, peerURLs, clientURLs }) => ({
+    id: ID,
+    name,
+    peerUrls: peerURLs,
+    hasRun: clientURLs.length > 0,
+  }));
 }
 
 function listOf(members: readonly Peer[]): string {
