@@ -40,6 +40,7 @@ export class Checker {
   /** The newest epoch that acknowledged anything, and when each older one was over for good. */
   private newestEpoch = 0;
   private readonly epochEnds: number[] = [];
+  private fencedEpoch = 0;
   /** In-sync replicas that lost power and have not been made whole since, by the moment they lost it. */
   private readonly tainted = new Map<string, number>();
   /** A living coordinator's acknowledged writes are gone: its next flush must not say that all is well. */
@@ -202,7 +203,18 @@ export class Checker {
     }
   }
 
+  /** Nothing of an older epoch may be acknowledged from now on (rule F1). */
+  fenced(epoch: number): void {
+    this.fencedEpoch = Math.max(this.fencedEpoch, epoch);
+  }
+
   private checkEpoch(op: ClientOp): void {
+    if (op.epoch < this.fencedEpoch) {
+      throw new Violation(
+        'fenced',
+        `op ${op.id} (${op.type}) of epoch ${op.epoch} was acknowledged after its node was fenced by epoch ${this.fencedEpoch}`,
+      );
+    }
     if (op.epoch < this.newestEpoch) {
       throw new Violation(
         'one_coordinator',

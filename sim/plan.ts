@@ -27,6 +27,7 @@ export const troubleKinds = [
   'grow',
   'check',
   'change_replicas',
+  'fence',
 ] as const;
 
 export type TroubleKind = (typeof troubleKinds)[number];
@@ -65,14 +66,23 @@ export interface Plan {
   readonly preferSameNode: number;
 }
 
+/** From a source of their own, so that a seed's plan is otherwise what it would be without. */
+const drawnApart: readonly TroubleKind[] = ['change_replicas', 'fence'];
+
 export function drawPlan(random: Random, seed: number, profile: Profile = 'any'): Plan {
   const plan = drawAny(random);
   const replaces = random.chance(0.05) || profile === 'replacements';
   const drawn = replaces ? withReplacements(plan, random) : plan;
-  // From another source, so that a seed's plan is otherwise what it would be without.
   const moves = new Random(seed ^ 0x6d6f7665);
   const wanted = profile === 'moves' || (profile === 'any' && moves.chance(0.5));
-  return wanted ? withMoves(drawn, moves) : drawn;
+  const moved = wanted ? withMoves(drawn, moves) : drawn;
+  return profile === 'any' && moves.chance(0.3) ? withFences(moved, moves) : moved;
+}
+
+/** A node is taken for dead now and then, and what it had attached is fenced. */
+function withFences(plan: Plan, random: Random): Plan {
+  const meanGapMs = plan.activeMs * random.between(0.1, 0.5);
+  return { ...plan, troubles: [...plan.troubles, { kind: 'fence', meanGapMs }] };
 }
 
 /** Nodes to spare, and wishes for other replicas at all times. */
@@ -111,7 +121,7 @@ function drawAny(random: Random): Plan {
   const intensity = random.pick([0.15, 0.3, 0.3, 0.5, 0.7]);
   const activeMs = random.between(800, 5000);
   const troubles = troubleKinds
-    .filter((kind) => kind !== 'change_replicas' && random.chance(intensity))
+    .filter((kind) => !drawnApart.includes(kind) && random.chance(intensity))
     .map((kind) => ({ kind, meanGapMs: random.between(0.15, 1.2) * activeMs }));
   return {
     replicas,

@@ -4,6 +4,7 @@ import type { CoordinatorOptions } from '../src/dataplane/protocol/coordinator-t
 import { noFaults, type PlantedFaults } from '../src/dataplane/protocol/planted-faults.js';
 import { Checker, Violation } from './checker.js';
 import { Clients } from './clients.js';
+import { Fencer } from './fencer.js';
 import { clusterId, geometry, maxIoSectors, sectorBytes, volumeId } from './geometry.js';
 import { SimKv } from './kv.js';
 import { Manager } from './manager.js';
@@ -119,8 +120,9 @@ export class Simulation {
       options: coordinatorOptions(plan, faults),
     });
     this.mover = new Mover({ ...shared, attachments: () => this.manager.attachments });
+    const fencer = new Fencer({ ...shared, checker: this.checker, faults });
     const { manager, mover } = this;
-    this.troubles = new Troubles({ ...shared, network: this.network, manager, mover });
+    this.troubles = new Troubles({ ...shared, network: this.network, manager, mover, fencer });
   }
 
   run(): RunResult {

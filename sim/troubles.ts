@@ -1,4 +1,5 @@
 import type { KvMood, SimKv } from './kv.js';
+import type { Fencer } from './fencer.js';
 import type { Manager } from './manager.js';
 import type { Mover } from './mover.js';
 import type { Network } from './network.js';
@@ -16,6 +17,7 @@ export interface TroubleDeps {
   readonly nodes: readonly SimNode[];
   readonly manager: Manager;
   readonly mover: Mover;
+  readonly fencer: Fencer;
   readonly trace: (text: () => string) => void;
 }
 
@@ -118,6 +120,8 @@ export class Troubles {
         return manager.grow();
       case 'check':
         return manager.check();
+      case 'fence':
+        return this.deps.fencer.fence(node);
       case 'change_replicas':
         return this.deps.mover.wish();
     }

@@ -16,6 +16,7 @@ export const plantedFaults = [
   'read_overlaps_write',
   'blank_compared_by_marks',
   'left_without_record',
+  'fence_unconfirmed',
 ] as const;
 
 export type PlantedFault = (typeof plantedFaults)[number];
