@@ -166,7 +166,9 @@ export class KubernetesCluster {
   private machine(node: NodeLayout): NodeMachine {
     const { disks, diskSizeBytes, programs } = this.options;
     const { layout: cluster, nodes } = this;
-    return { cluster, node, nodes, disks, diskSizeBytes, kubernetesBinDir: programs.kubernetes };
+    const { version: kubernetesVersion, kubernetes: kubernetesBinDir } = programs;
+    const of = { cluster, node, nodes, disks, diskSizeBytes };
+    return { ...of, kubernetesVersion, kubernetesBinDir };
   }
 
   node(name: string): NodeLayout {

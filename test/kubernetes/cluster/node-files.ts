@@ -8,7 +8,12 @@ import { kubeconfig } from './pki.js';
 /** The image of every pod's sandbox; no registry is in reach, it is imported. */
 const pauseImage = 'registry.k8s.io/pause:3.10';
 
-function kubeletConfig(cluster: ClusterLayout, node: NodeLayout): object {
+/** `v1.35.4` is 35. */
+function minorOf(version: string): number {
+  return Number(version.split('.')[1]);
+}
+
+function kubeletConfig(cluster: ClusterLayout, node: NodeLayout, version: string): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
@@ -26,8 +31,8 @@ function kubeletConfig(cluster: ClusterLayout, node: NodeLayout): object {
     containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
     cgroupDriver: 'cgroupfs',
     cgroupRoot: `/${node.cgroup}`,
-    // The kernel's cgroup v1 is what this kind of machine has; 1.35 refuses it by default.
-    failCgroupV1: false,
+    // This kind of machine has cgroup v1, which 1.35 refuses by default; 1.31 brought the field.
+    ...(minorOf(version) >= 31 ? { failCgroupV1: false } : {}),
     enforceNodeAllocatable: [],
     failSwapOn: false,
     // Three nodes share one disk, which is easily "full", and images can't be pulled again.
@@ -125,6 +130,7 @@ export async function writeNodeFiles(
   cluster: ClusterLayout,
   node: NodeLayout,
   nodes: readonly NodeLayout[],
+  version: string,
 ): Promise<void> {
   const etc = path.join(node.dir, 'etc');
   const put = async (name: string, content: string | object): Promise<void> => {
@@ -144,7 +150,7 @@ export async function writeNodeFiles(
   }
   await put('containerd/config.toml', containerdConfig);
   await put('cni/net.d/10-pods.conflist', cniConfig(node));
-  await put('kubernetes/kubelet.json', kubeletConfig(cluster, node));
+  await put('kubernetes/kubelet.json', kubeletConfig(cluster, node, version));
   await put('kubernetes/kube-proxy.json', kubeProxyConfig(cluster, node));
   await put('kubernetes/kubelet.kubeconfig', await kubeconfig(cluster, node.name));
   await put('kubernetes/kube-proxy.kubeconfig', await kubeconfig(cluster, 'kube-proxy'));

@@ -16,6 +16,7 @@ export interface NodeMachine {
   readonly cluster: ClusterLayout;
   readonly node: NodeLayout;
   readonly nodes: readonly NodeLayout[];
+  readonly kubernetesVersion: string;
   readonly kubernetesBinDir: string;
   readonly disks: number;
   readonly diskSizeBytes: number;
@@ -62,7 +63,7 @@ export async function startNode(machine: NodeMachine): Promise<number> {
     await mkdir(node.dir, { recursive: true });
     await makeNodeNetwork(cluster, node, machine.nodes);
     await makeNodeCgroups(node);
-    await writeNodeFiles(cluster, node, machine.nodes);
+    await writeNodeFiles(cluster, node, machine.nodes, machine.kubernetesVersion);
     await writeFile(node.bootIdFile, `${randomUUID()}\n`);
     const disks = await attachDisks(node, machine.disks, machine.diskSizeBytes);
     const { kubernetesBinDir } = machine;
