@@ -55,7 +55,7 @@ export function eligibleNodes({ spec, nodes }: Pick<Observed, 'spec' | 'nodes'>)
     .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
 }
 
-function kvdbPlan({ spec, kvdbMembers, kvdbSecret }: Observed): KvdbPlan | undefined {
+function kvdbPlan({ spec, kvdbMembers, kvdbReplaced, kvdbSecret }: Observed): KvdbPlan | undefined {
   if (!isKvdbInternal(spec)) {
     return {
       kind: 'external',
@@ -63,7 +63,8 @@ function kvdbPlan({ spec, kvdbMembers, kvdbSecret }: Observed): KvdbPlan | undef
       secretKeys: Object.keys(kvdbSecret?.data ?? {}),
     };
   }
-  return kvdbMembers.length === 0 ? undefined : { kind: 'internal', members: kvdbMembers };
+  if (kvdbMembers.length === 0) return undefined;
+  return { kind: 'internal', members: kvdbMembers, replaced: kvdbReplaced };
 }
 
 function plannedSecret(spec: StorageClusterSpec, secret: Secret | undefined): Plan['kvdbSecret'] {

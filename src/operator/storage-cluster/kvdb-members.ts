@@ -1,10 +1,11 @@
 import { geographyOf } from './geography.js';
+import { nodeLabels } from '../names.js';
 import { isNodeReady, type KubeNode } from './kubernetes-types.js';
 
 /**
- * Who carries the internal key-value store. The choice is made once and kept
- * in the ConfigMap px-kvdb: its members hold the records of all volumes, so a
- * node that is away for an hour is no reason to choose another.
+ * Who carries the internal key-value store. The choice is kept in the ConfigMap
+ * px-kvdb: its members hold the records of all volumes, so a node that is away
+ * for an hour is no reason to choose another; one that is gone for good is.
  */
 export interface KvdbMember {
   readonly node: string;
@@ -12,6 +13,8 @@ export interface KvdbMember {
 }
 
 export const membersKey = 'members.json';
+/** Set by the first replacement: from then on a member without data joins, and founds nothing. */
+const replacedKey = 'replaced';
 
 export function readMembers(data: Readonly<Record<string, string>> | undefined): KvdbMember[] {
   const text = data?.[membersKey];
@@ -24,8 +27,16 @@ export function readMembers(data: Readonly<Record<string, string>> | undefined):
   );
 }
 
-export function writeMembers(members: readonly KvdbMember[]): Readonly<Record<string, string>> {
-  return { [membersKey]: JSON.stringify(members) };
+export function wasReplaced(data: Readonly<Record<string, string>> | undefined): boolean {
+  return data?.[replacedKey] === 'true';
+}
+
+export function writeMembers(
+  members: readonly KvdbMember[],
+  replaced: boolean,
+): Readonly<Record<string, string>> {
+  const list = { [membersKey]: JSON.stringify(members) };
+  return replaced ? { ...list, [replacedKey]: 'true' } : list;
 }
 
 /** How long a first choice waits for nodes that are not ready yet. */
@@ -79,6 +90,74 @@ function spread(nodes: readonly KubeNode[], count: number): KubeNode[] {
     chosen.push(node);
   }
   return chosen;
+}
+
+export interface Replacement {
+  readonly members: readonly KvdbMember[];
+  readonly why: string;
+}
+
+/**
+ * The members with one that is gone for good replaced by another node; undefined
+ * when there is nothing to do, or nothing that could be done: with two of three
+ * gone etcd has no majority that could take in a third.
+ */
+export function replaceMember(
+  members: readonly KvdbMember[],
+  nodes: readonly KubeNode[],
+  eligible: readonly KubeNode[],
+): Replacement | undefined {
+  // One member alone can't hand over: whoever joined it would be half of the votes.
+  if (members.length < 3) return undefined;
+  const lost = members.filter((member) => isGone(member, nodes));
+  const [gone] = lost;
+  const stay = members.filter((member) => member !== gone);
+  const well = stay.filter(({ node }) =>
+    nodes.some((found) => found.metadata.name === node && isNodeReady(found)),
+  );
+  if (gone === undefined || lost.length > 1 || well.length < stay.length) return undefined;
+  const moved = nodes.find((node) => node.metadata.name === gone.node && !isDecommissioned(node));
+  const candidates = eligible.filter(
+    (node) =>
+      isNodeReady(node) &&
+      !isDecommissioned(node) &&
+      internalAddress(node) !== undefined &&
+      !stay.some((member) => member.node === node.metadata.name),
+  );
+  const successor = moved ?? spreadFrom(stay, nodes, candidates);
+  const address = successor === undefined ? undefined : internalAddress(successor);
+  if (successor === undefined || address === undefined) return undefined;
+  const member = { node: successor.metadata.name, address };
+  return {
+    members: members.map((one) => (one === gone ? member : one)),
+    why: `${gone.node} (${gone.address}) is replaced by ${member.node} (${address})`,
+  };
+}
+
+/** For good: no such node, decommissioned, or no longer at the address that the others know. */
+function isGone({ node, address }: KvdbMember, nodes: readonly KubeNode[]): boolean {
+  const found = nodes.find(({ metadata }) => metadata.name === node);
+  if (found === undefined || isDecommissioned(found)) return true;
+  const now = internalAddress(found);
+  return now !== undefined && now !== address;
+}
+
+function isDecommissioned(node: KubeNode): boolean {
+  return node.metadata.labels?.[nodeLabels.decommissioned] !== undefined;
+}
+
+/** From a zone that the members who stay are not in, where there is one. */
+function spreadFrom(
+  stay: readonly KvdbMember[],
+  nodes: readonly KubeNode[],
+  candidates: readonly KubeNode[],
+): KubeNode | undefined {
+  const zoneOf = (node: KubeNode): string => geographyOf(node.metadata.labels ?? {}).zone;
+  const taken = nodes
+    .filter(({ metadata }) => stay.some(({ node }) => node === metadata.name))
+    .map(zoneOf);
+  const sorted = [...candidates].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  return sorted.find((node) => !taken.includes(zoneOf(node))) ?? sorted[0];
 }
 
 export function internalAddress(node: KubeNode): string | undefined {

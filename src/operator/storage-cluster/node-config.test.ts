@@ -4,6 +4,7 @@ import { testNode } from './testing-observed.js';
 
 const internal: KvdbPlan = {
   kind: 'internal',
+  replaced: false,
   members: [{ node: 'node-1', address: '10.0.0.1' }],
 };
 

@@ -8,7 +8,11 @@ import { runtimeOptions } from './runtime-options.js';
 
 /** Where px-node finds its key-value store. */
 export type KvdbPlan =
-  | { readonly kind: 'internal'; readonly members: readonly KvdbMember[] }
+  | {
+      readonly kind: 'internal';
+      readonly members: readonly KvdbMember[];
+      readonly replaced: boolean;
+    }
   | {
       readonly kind: 'external';
       readonly endpoints: readonly string[];
@@ -57,7 +61,8 @@ export function nodeConfig(
 
 function kvdbFields(kvdb: KvdbPlan): Readonly<Record<string, unknown>> {
   if (kvdb.kind === 'internal') {
-    return { kvdb: 'internal', kvdbMembers: kvdb.members.map(({ address }) => address) };
+    const kvdbMembers = kvdb.members.map(({ address }) => address);
+    return { kvdb: 'internal', kvdbMembers, ...(kvdb.replaced ? { kvdbExists: true } : {}) };
   }
   const files = kvdb.secretKeys
     .filter((key) => secretFiles[key] !== undefined)

@@ -12,6 +12,8 @@ export interface Observed {
   readonly kubernetesUid: string;
   /** Who was chosen for the internal key-value store, if anybody was. */
   readonly kvdbMembers: readonly KvdbMember[];
+  /** One of them came later than the store was founded. */
+  readonly kvdbReplaced: boolean;
   /** kvdb.authSecret, if the spec names one and it is there. */
   readonly kvdbSecret: Secret | undefined;
   readonly snapshotApi: boolean;

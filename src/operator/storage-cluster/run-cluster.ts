@@ -11,7 +11,14 @@ import type { ReconcileResult } from '../ports.js';
 import { buildPlan, eligibleNodes } from './build-plan.js';
 import { desiredObjects } from './components/all.js';
 import { pxApi } from './components/px-node.js';
-import { chooseMembers, memberProblems, readMembers, type KvdbMember } from './kvdb-members.js';
+import {
+  chooseMembers,
+  memberProblems,
+  readMembers,
+  replaceMember,
+  wasReplaced,
+  type KvdbMember,
+} from './kvdb-members.js';
 import { kvdbMembersObject } from './components/kvdb-members.js';
 import type { Secret } from './kubernetes-types.js';
 import { parseMiscArgs } from './misc-args.js';
@@ -67,10 +74,10 @@ export async function runCluster(tools: Tools, cluster: StorageCluster): Promise
     });
     return { requeueAfterMs: chosen.againMs };
   }
-  const complete = { ...observed, kvdbMembers: chosen.members };
+  const complete = { ...observed, kvdbMembers: chosen.members, kvdbReplaced: chosen.replaced };
   const plan = await planWithAddress(tools, complete);
   if (plan === undefined) return undefined;
-  const failures = await bringAbout(tools, plan, chosen.members);
+  const failures = await bringAbout(tools, plan, chosen);
   await reportStatus(tools, {
     observed: complete,
     plan,
@@ -108,6 +115,7 @@ export async function observe(
     nodes: caches.nodes.all(),
     kubernetesUid: await readKubernetesUid(context),
     kvdbMembers: readMembers(kvdb?.data),
+    kvdbReplaced: wasReplaced(kvdb?.data),
     kvdbSecret: secrets.get(spec.kvdb?.authSecret ?? ''),
     snapshotApi: servesSnapshots(caches),
     apiClusterIp: service?.spec?.clusterIP,
@@ -204,24 +212,39 @@ function kvdbState({ spec, kvdbMembers, nodes }: Observed): readonly ReportedCon
   ];
 }
 
-/** Chosen once: the ConfigMap is created, never replaced, so two passes can't differ. */
+interface ChosenMembers {
+  readonly members: readonly KvdbMember[];
+  readonly replaced: boolean;
+}
+
+/**
+ * The first choice is created, never replaced, so two passes can't differ; later
+ * a member that is gone for good gets a successor.
+ */
 async function chooseKvdb(
-  { context }: Tools,
+  tools: Tools,
   observed: Observed,
-): Promise<{ members: readonly KvdbMember[] } | { wait: string; againMs: number }> {
-  if (!isKvdbInternal(observed.spec) || observed.kvdbMembers.length > 0) {
-    return { members: observed.kvdbMembers };
+): Promise<ChosenMembers | { wait: string; againMs: number }> {
+  const { context } = tools;
+  const { kvdbMembers: members, kvdbReplaced: replaced, nodes } = observed;
+  if (!isKvdbInternal(observed.spec)) return { members, replaced };
+  const eligible = eligibleNodes(observed);
+  if (members.length > 0) {
+    const replacement = replaceMember(members, nodes, eligible);
+    if (replacement === undefined) return { members, replaced };
+    tools.events.say(observed.cluster, 'Normal', 'KvdbMemberReplaced', [replacement.why]);
+    return { members: replacement.members, replaced: true };
   }
   const sinceMs = Date.parse(observed.cluster.metadata.creationTimestamp ?? '');
   const waitedMs = Number.isNaN(sinceMs) ? 0 : context.clock.nowMs() - sinceMs;
-  const choice = chooseMembers(eligibleNodes(observed), waitedMs);
+  const choice = chooseMembers(eligible, waitedMs);
   if ('wait' in choice) return choice;
   const { name } = observed.cluster.metadata;
   await context.kube.create(
     resources.configMap,
-    kvdbMembersObject(name, context.namespace, choice.members),
+    kvdbMembersObject(name, context.namespace, choice.members, false),
   );
-  return choice;
+  return { members: choice.members, replaced: false };
 }
 
 /** The CSI controller is told the Service's address, so the Service comes first. */
@@ -233,15 +256,15 @@ async function planWithAddress(tools: Tools, observed: Observed): Promise<Plan |
   return buildPlan({ ...observed, apiClusterIp });
 }
 
-async function bringAbout(tools: Tools, plan: Plan, members: readonly KvdbMember[]) {
-  const { cluster } = plan;
+async function bringAbout(tools: Tools, plan: Plan, { members, replaced }: ChosenMembers) {
+  const { name, namespace } = plan.cluster;
   const wanted = [
-    ...(members.length === 0 ? [] : [kvdbMembersObject(cluster.name, cluster.namespace, members)]),
+    ...(members.length === 0 ? [] : [kvdbMembersObject(name, namespace, members, replaced)]),
     ...desiredObjects(plan),
   ];
   const failures = await tools.applier.applyAll(wanted);
   const found = await findOwned(tools.context, tools.caches);
-  for (const { resource, object } of superfluous(found, wanted, cluster.name)) {
+  for (const { resource, object } of superfluous(found, wanted, name)) {
     const { uid } = object.metadata;
     tools.context.logger.info('removes what is no longer wanted', {
       kind: object.kind,

@@ -54,6 +54,7 @@ export function testObserved(spec: unknown = {}, more: Partial<Observed> = {}): 
     spec: cluster.spec,
     nodes,
     kubernetesUid: 'kubernetes-uid',
+    kvdbReplaced: false,
     kvdbMembers: nodes.slice(0, 3).map(({ metadata: { name } }) => ({
       node: name,
       address: addressOf(name),

@@ -10,11 +10,12 @@ export function kvdbMembersObject(
   clusterName: string,
   namespace: string,
   members: readonly KvdbMember[],
+  replaced: boolean,
 ): Manifest {
   return {
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: names.kvdb, namespace, labels: objectLabels(clusterName, 'common') },
-    data: writeMembers(members),
+    data: writeMembers(members, replaced),
   };
 }
