@@ -107,7 +107,8 @@ function nodeReasons(node: NodeRecord, state: ClusterState): string[] {
     if (lifecycle === 'deleting' || (attachedOn !== node.id && publishedOn !== node.id)) continue;
     reasons.push(`volume ${name}: is attached on or reserved for ${node.name}; end its use there`);
   }
-  if (node.kvdbMember) {
+  // One that is gone is no loss to etcd any more, be it replaced or not.
+  if (node.kvdbMember && state.alive.has(node.id)) {
     reasons.push(
       `${node.name} is a member of the internal kvdb; make another node a member in its place first`,
     );
