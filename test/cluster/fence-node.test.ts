@@ -79,6 +79,38 @@ describeOnCluster('FenceNode', () => {
     await detachAndDelete(cluster, volume.id, next);
   }, 180_000);
 
+  test('a frozen node finds itself fenced when it goes on', async () => {
+    const volume = await createAttached(cluster, 2, 128 * miB);
+    const [frozen = '', next = ''] = volume.replicaNodes;
+    const mirror = new Mirror(32 * miB);
+    const writer = mirror.startWriter(cluster, frozen, volume.device, 43);
+    await writer.progress(300);
+    const pids = [...(await cluster.running(frozen)).values()];
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    try {
+      await offline(next, frozen);
+      const answer = await cluster.api(next).FenceNode({ node_id: cluster.id(frozen) });
+      expect(answer).toMatchObject({ fenced: true, fenced_volumes: [volume.id] });
+    } finally {
+      for (const pid of pids) process.kill(pid, 'SIGCONT');
+    }
+    const before = mirror.acknowledged;
+    const device = await attach(cluster, volume.id, next);
+    await mirror.verify(device);
+    // The write that it was frozen with fails; it never succeeds.
+    await writer.ended;
+    expect(mirror.acknowledged).toBe(before);
+    const other = new Mirror(32 * miB, 64 * miB);
+    const second = other.startWriter(cluster, next, device, 44);
+    await second.progress(300);
+    await second.stop();
+    await healed(cluster, next, volume.id, 2);
+    await mirror.verify(device);
+    await other.verify(device);
+    await expectEqual(cluster, next, volume.id, 2);
+    await detachAndDelete(cluster, volume.id, next);
+  }, 180_000);
+
   test('a dead node: what it had reserved is free, and what only it holds is named', async () => {
     const volume = await createAttached(cluster, 2, 64 * miB);
     const [dead = '', next = ''] = volume.replicaNodes;

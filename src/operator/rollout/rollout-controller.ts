@@ -231,7 +231,9 @@ class RolloutController implements Controller {
     if (pxId === undefined) return undefined;
     try {
       const px = await this.#context.px.any();
-      const answer = await px.CheckNodeStop({ node_id: pxId }, { timeoutMs: checkTimeoutMs });
+      // Only the pod goes: the engine, and with it a volume's only replica, outlives it.
+      const request = { node_id: pxId, engine_stays: true };
+      const answer = await px.CheckNodeStop(request, { timeoutMs: checkTimeoutMs });
       return answer.safe ? undefined : answer.reasons.join(' ');
     } catch (thrown) {
       return `px can't say whether it may stop: ${toPxError(thrown).message}`;
