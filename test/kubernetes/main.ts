@@ -22,6 +22,9 @@ const rootDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../.
 const toolsDir = path.join(rootDir, 'test/kubernetes/tools');
 const newestVersion = '1.35';
 
+// A shell that is not root's may lack what root needs.
+process.env.PATH = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
+
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { findCommand, tryRun } from '../../../tools/lib/run.js';
 import type { Programs } from '../cluster/control-plane.js';
+import { compareGoVersions, readGoModule } from './go-module.js';
 import {
   buildKubernetes,
   buildModule,
@@ -54,9 +55,22 @@ export async function whatIsMissing(
   if (built.every(Boolean)) return undefined;
   const go = await findGo();
   if (go === undefined) return 'Kubernetes is built with Go, and there is none';
-  // In the module's directory, go picks the toolchain that go.mod asks for, or fails.
-  const cwd = path.join(toolsDir, `kubernetes-${version}`);
-  const asked = await tryRun(go, ['env', 'GOVERSION'], { cwd, timeoutMs: 120_000 });
-  if (asked.code === 0) return undefined;
-  return `Kubernetes needs a newer Go: ${asked.stderr.trim().split('\n').at(-1) ?? ''}`;
+  return goTooOld(go, modules, toolsDir);
+}
+
+/** In a module's directory, Go 1.21 and newer take the toolchain that go.mod asks for, or fail. */
+async function goTooOld(
+  go: string,
+  names: readonly string[],
+  toolsDir: string,
+): Promise<string | undefined> {
+  const modules = await Promise.all(names.map((name) => readGoModule(path.join(toolsDir, name))));
+  modules.sort((a, b) => compareGoVersions(b.goVersion, a.goVersion));
+  const [newest] = modules;
+  if (newest === undefined) return undefined;
+  const asked = await tryRun(go, ['env', 'GOVERSION'], { cwd: newest.dir, timeoutMs: 120_000 });
+  const version = asked.stdout.trim();
+  if (asked.code === 0 && compareGoVersions(version, newest.goVersion) >= 0) return undefined;
+  const said = asked.stderr.trim().split('\n').at(-1) ?? '';
+  return `Kubernetes is built with Go ${newest.goVersion} or newer, and this is ${version || said}`;
 }

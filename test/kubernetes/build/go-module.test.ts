@@ -1,4 +1,4 @@
-import { moduleOf, parseGoMod } from './go-module.js';
+import { compareGoVersions, moduleOf, parseGoMod } from './go-module.js';
 
 const goMod = `module px/test/kubernetes/tools/example
 
@@ -23,7 +23,8 @@ replace example.org/three => example.org/four v4.0.0
 `;
 
 test('the tool lines and the versions of a go.mod are read, in blocks or alone', () => {
-  const { tools, versions } = parseGoMod(goMod);
+  const { tools, goVersion, versions } = parseGoMod(goMod);
+  expect(goVersion).toBe('1.26.0');
   expect(tools).toEqual([
     'example.org/one/cmd/single',
     'example.org/two/v2/cmd/first',
@@ -49,4 +50,13 @@ test('a package of no module is an error that names it', () => {
   expect(() => moduleOf('example.org/twofold/x', parseGoMod(goMod).versions)).toThrow(
     'example.org/twofold/x',
   );
+});
+
+test.each([
+  ['go1.19.8', '1.25.0', -1],
+  ['go1.26.8', '1.26.0', 1],
+  ['go1.26', '1.26.0', 0],
+  ['1.9.1', '1.10.0', -1],
+])('Go %s against %s', (a, b, sign) => {
+  expect(Math.sign(compareGoVersions(a, b))).toBe(sign);
 });

@@ -6,6 +6,8 @@ import path from 'node:path';
 export interface GoModule {
   readonly dir: string;
   readonly tools: readonly string[];
+  /** The oldest Go that takes it, as in `1.26.0`. */
+  readonly goVersion: string;
   /** Module path to version, of every `require` line. */
   readonly versions: ReadonlyMap<string, string>;
   /** Changes whenever another program could come out. */
@@ -30,13 +32,24 @@ function directives(text: string, keyword: string): string[] {
   return found;
 }
 
-export function parseGoMod(text: string): Pick<GoModule, 'tools' | 'versions'> {
+export function parseGoMod(text: string): Pick<GoModule, 'tools' | 'goVersion' | 'versions'> {
   const versions = new Map<string, string>();
   for (const line of directives(text, 'require')) {
     const [module, version] = line.split(/\s+/);
     if (module !== undefined && version !== undefined) versions.set(module, version);
   }
-  return { tools: directives(text, 'tool'), versions };
+  return { tools: directives(text, 'tool'), goVersion: directives(text, 'go')[0] ?? '', versions };
+}
+
+/** Compares versions as `1.26.0` or `go1.26.8`: negative when `a` is the older one. */
+export function compareGoVersions(a: string, b: string): number {
+  const numbers = (text: string): number[] => (text.match(/\d+/g) ?? []).map(Number);
+  const [left, right] = [numbers(a), numbers(b)];
+  for (let index = 0; index < 3; index++) {
+    const difference = (left[index] ?? 0) - (right[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
 }
 
 /** The longest required module that a package's path begins with. */
