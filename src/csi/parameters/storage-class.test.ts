@@ -165,7 +165,11 @@ describe('StorageClass parameters', () => {
       ioPriority: 'high',
       labels: {},
     });
-    for (const key of ['fs', 'sticky', 'group', 'team', 'csi.storage.k8s.io/pvc/name']) {
+    expect(parseMutable({ repl: '2', 'csi.storage.k8s.io/pvc/name': 'claim' })).toEqual({
+      replicas: 2,
+      labels: {},
+    });
+    for (const key of ['fs', 'sticky', 'group', 'team', 'csi.storage.k8s.io/fstype']) {
       expect(() => parseMutable({ [key]: 'x' })).toThrow(
         new RegExp(`mutable parameter "${key}" can't be changed; allowed: repl, `),
       );

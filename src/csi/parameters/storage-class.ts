@@ -171,7 +171,10 @@ const mutableKeys = [
 
 /** Nothing but what can be changed: a key that is only misspelt must not become a label. */
 export function parseMutable(parameters: Readonly<Record<string, string>>): ClassParameters {
-  const wrong = Object.keys(parameters)
+  // With --extra-create-metadata csi-resizer says whose volume it is, as csi-provisioner does.
+  const asked = Object.entries(parameters).filter(([key]) => metadataLabels[key] === undefined);
+  const wrong = asked
+    .map(([key]) => key)
     .sort()
     .find((key) => !mutableKeys.includes(key));
   if (wrong !== undefined) {
@@ -181,7 +184,7 @@ export function parseMutable(parameters: Readonly<Record<string, string>>): Clas
       { key: wrong },
     );
   }
-  return parseStorageClass(parameters);
+  return parseStorageClass(Object.fromEntries(asked));
 }
 
 /** Whether a key means something here, be it for a feature that is still to come. */
