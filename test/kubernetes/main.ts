@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
@@ -21,6 +22,10 @@ import { CaseRunner } from './runner/run-cases.js';
 const rootDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
 const toolsDir = path.join(rootDir, 'test/kubernetes/tools');
 const newestVersion = '1.35';
+// One for each clone. Not below the repository, whose tools would walk through the nodes'
+// file systems, and not in /tmp, which may be in memory.
+const cloneName = createHash('sha256').update(rootDir).digest('hex').slice(0, 8);
+const testDir = `/var/tmp/px-kubernetes-${cloneName}`;
 
 // A shell that is not root's may lack what root needs.
 process.env.PATH = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
@@ -116,7 +121,7 @@ shaping(program.command('up'))
 
 shaping(program.command('test'))
   .description('run the cases on a cluster of their own, and take it down')
-  .option('--dir <dir>', 'where the cluster lies', path.join(rootDir, '.cache/kubernetes/cluster'))
+  .option('--dir <dir>', 'where the cluster lies', testDir)
   .option('--only <names>', 'cases, with commas')
   .option('--keep', 'leave the cluster as the last case, or the first that fails, left it')
   .action(async (flags: ClusterFlags & { only?: string; keep?: boolean }) => {
