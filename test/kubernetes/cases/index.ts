@@ -3,6 +3,7 @@ import { clusterWorks } from './cluster-works.js';
 import { databaseFailover } from './database-failover.js';
 import { interruptionsCase } from './interruptions.js';
 import { manyClaims } from './many-claims.js';
+import { storagePolicies } from './storage-policies.js';
 import { storageSuite } from './storage-suite.js';
 import { tutorial } from './tutorial.js';
 
@@ -11,6 +12,7 @@ export const cases: readonly KubernetesCase[] = [
   clusterWorks,
   tutorial,
   manyClaims,
+  storagePolicies,
   databaseFailover,
   interruptionsCase,
   storageSuite,
