@@ -27,12 +27,20 @@ const leaseSafety = 0.9;
  * its lease is over, nothing older may be acknowledged: the checker looks.
  */
 export class Fencer {
+  private begunAt = -Infinity;
+
   constructor(private readonly deps: FencerDeps) {}
+
+  /** One that began a moment ago may still take the volume from whoever has it. */
+  get isAtWork(): boolean {
+    return this.deps.scheduler.now - this.begunAt < 1000;
+  }
 
   fence(asker: SimNode): void {
     const { kv, trace } = this.deps;
     const { process } = asker;
     if (process === null) return;
+    this.begunAt = this.deps.scheduler.now;
     const port = kv.port(asker.index, (event) => process.run(event));
     port.get(volumeId, (read) => {
       if (read.outcome !== 'found') return;

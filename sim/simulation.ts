@@ -54,6 +54,7 @@ export class Simulation {
   private readonly clients: Clients;
   private readonly manager: Manager;
   private readonly mover: Mover;
+  private readonly fencer: Fencer;
   private readonly troubles: Troubles;
   private healMs = 0;
   private disksDoneAt = 0;
@@ -120,8 +121,8 @@ export class Simulation {
       options: coordinatorOptions(plan, faults),
     });
     this.mover = new Mover({ ...shared, attachments: () => this.manager.attachments });
-    const fencer = new Fencer({ ...shared, checker: this.checker, faults });
-    const { manager, mover } = this;
+    this.fencer = new Fencer({ ...shared, checker: this.checker, faults });
+    const { manager, mover, fencer } = this;
     this.troubles = new Troubles({ ...shared, network: this.network, manager, mover, fencer });
   }
 
@@ -190,7 +191,7 @@ export class Simulation {
   private isWhole(): boolean {
     this.replacePoisoned();
     // What a disk had accepted during the troubles may still fail.
-    if (this.scheduler.now <= this.disksDoneAt) return false;
+    if (this.scheduler.now <= this.disksDoneAt || this.fencer.isAtWork) return false;
     const { current } = this.manager;
     if (current === undefined || current.draining || current.inFlight > 0) return false;
     if (this.manager.attachments.length > 1 || this.manager.isAttaching) return false;
