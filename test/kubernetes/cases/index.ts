@@ -1,6 +1,7 @@
 import type { KubernetesCase } from '../runner/types.js';
 import { clusterWorks } from './cluster-works.js';
 import { databaseFailover } from './database-failover.js';
+import { examples } from './examples.js';
 import { interruptionsCase } from './interruptions.js';
 import { manyClaims } from './many-claims.js';
 import { storagePolicies } from './storage-policies.js';
@@ -14,6 +15,7 @@ export const cases: readonly KubernetesCase[] = [
   manyClaims,
   storagePolicies,
   databaseFailover,
+  examples,
   interruptionsCase,
   storageSuite,
 ];
