@@ -102,11 +102,6 @@ export interface Secret extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
-export interface StorageClass extends KubeObject {
-  readonly provisioner: string;
-  readonly parameters?: Readonly<Record<string, string>>;
-}
-
 export interface PersistentVolume extends KubeObject {
   readonly spec?: {
     readonly csi?: { readonly driver: string };

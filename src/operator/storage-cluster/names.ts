@@ -62,8 +62,3 @@ export function objectLabels(clusterName: string, component: ComponentName) {
 export function podLabels(component: ComponentName) {
   return { [labelKeys.name]: 'px', [labelKeys.component]: component };
 }
-
-/** Selects what belongs to the cluster, for listing and pruning. */
-export function clusterSelector(clusterName: string): string {
-  return `${labelKeys.managedBy}=px-operator,${labelKeys.cluster}=${clusterName}`;
-}

@@ -38,7 +38,7 @@ export async function uninstallCluster(
   for (const { resource, object } of step.remove) await remove(tools, { resource, object });
   for (const manifest of step.make) await context.kube.apply(resources.job, manifest);
   if (step.done) {
-    if (input.strategy !== undefined) await removeLeases(tools);
+    await removeLeases(tools);
     await release(tools, cluster);
     return undefined;
   }
