@@ -122,7 +122,14 @@ export interface OperatorContext {
   readonly image: string;
   /** The version of this operator. */
   readonly version: string;
+  /** What a controller tells to those who collect metrics. */
+  readonly gauges: OperatorGauges;
   cache<T extends KubeObject>(resource: Resource, options?: ListOptions): KubeCache<T>;
+}
+
+export interface OperatorGauges {
+  /** How many volumes are well, degraded, full, down. */
+  volumes(counts: Readonly<Record<string, number>>): void;
 }
 
 /** Asks for a pass over the key: now, or after a while. Asking twice before it runs is once. */

@@ -80,6 +80,7 @@ export class ControllersHarness {
       namespace,
       image: 'openpx/px:test',
       version: 'test',
+      gauges: { volumes: () => undefined },
       cache: (resource, options) => caches.cache(resource, options),
     };
     const metrics = new OperatorMetrics();

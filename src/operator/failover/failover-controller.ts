@@ -213,6 +213,7 @@ class FailoverController implements Controller {
       source: 'Failover',
       type: 'NodesInService',
       status: out.length + held.length === 0 ? 'True' : 'False',
+      reason: out.length > 0 ? 'OutOfService' : held.length > 0 ? 'Held' : 'InService',
       message: sentences.join(' '),
     });
   }

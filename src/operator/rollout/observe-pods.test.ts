@@ -30,6 +30,15 @@ const waiting = (reason: string, message?: string) => ({
   ],
 });
 
+const crashed = (restartCount: number, startedAt: string, finishedAt: string) => ({
+  containerStatuses: [
+    {
+      ...{ name: 'px-node', ready: false, restartCount, state: {} },
+      lastState: { terminated: { exitCode: 1, startedAt, finishedAt } },
+    },
+  ],
+});
+
 it.each<[string, DaemonPod, object]>([
   [
     'ready for 30 s',
@@ -53,6 +62,16 @@ it.each<[string, DaemonPod, object]>([
       ],
     }),
     { trouble: 'container prepare: ImagePullBackOff' },
+  ],
+  [
+    'between two crashes',
+    daemonPod(crashed(2, '2026-05-01T11:58:00Z', '2026-05-01T11:58:05Z')),
+    { trouble: 'container px-node: ended with 1, restarted 2 times' },
+  ],
+  [
+    'starting again after a long life',
+    daemonPod(crashed(9, '2026-05-01T07:00:00Z', '2026-05-01T11:58:05Z')),
+    { trouble: undefined },
   ],
   ['still creating', daemonPod(waiting('ContainerCreating')), { trouble: undefined }],
 ])('a pod that is %s', (_, pod, expected) => {

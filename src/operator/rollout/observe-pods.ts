@@ -5,6 +5,11 @@ import type { RolloutPod } from './plan-rollout.js';
 
 interface ContainerState {
   readonly waiting?: { readonly reason?: string; readonly message?: string };
+  readonly terminated?: {
+    readonly exitCode?: number;
+    readonly startedAt?: string;
+    readonly finishedAt?: string;
+  };
 }
 
 export interface DaemonPod extends KubeObject {
@@ -23,7 +28,10 @@ export interface DaemonPod extends KubeObject {
 
 interface ContainerStatus {
   readonly name: string;
+  readonly ready?: boolean;
+  readonly restartCount?: number;
   readonly state?: ContainerState;
+  readonly lastState?: ContainerState;
 }
 
 export interface DaemonSet extends KubeObject {
@@ -62,6 +70,8 @@ export function currentRevision(
 const troubles: ReadonlySet<string> = new Set([
   'CrashLoopBackOff',
   'ImagePullBackOff',
+  // Between two back-offs; the kubelet shows one and the other by turns.
+  'ErrImagePull',
   'InvalidImageName',
   'ErrImageNeverPull',
   'CreateContainerConfigError',
@@ -90,14 +100,28 @@ function troubleOf(status: DaemonPod['status']): string | undefined {
     ...(status?.initContainerStatuses ?? []),
     ...(status?.containerStatuses ?? []),
   ];
-  for (const { name, state } of containers) {
-    const { reason = '', message = '' } = state?.waiting ?? {};
+  for (const container of containers) {
+    const { reason = '', message = '' } = container.state?.waiting ?? {};
     if (troubles.has(reason)) {
-      return `container ${name}: ${reason}${message === '' ? '' : `: ${message}`}`;
+      return `container ${container.name}: ${reason}${message === '' ? '' : `: ${message}`}`;
+    }
+    if (isCrashing(container)) {
+      const { exitCode = '?' } = container.lastState?.terminated ?? {};
+      const restarts = container.restartCount ?? 0;
+      return `container ${container.name}: ended with ${exitCode}, restarted ${restarts} times`;
     }
   }
   return undefined;
 }
+
+/** In a crash loop a container is also running or just over, between two back-offs. */
+function isCrashing({ ready, restartCount = 0, lastState }: ContainerStatus): boolean {
+  const { startedAt, finishedAt } = lastState?.terminated ?? {};
+  if (ready === true || restartCount < 2 || startedAt === undefined) return false;
+  return Date.parse(finishedAt ?? '') - Date.parse(startedAt) < shortLifeMs;
+}
+
+const shortLifeMs = 60_000;
 
 function msSince(timestamp: string | undefined, nowMs: number): number {
   const since = timestamp === undefined ? Number.NaN : Date.parse(timestamp);

@@ -232,7 +232,7 @@ describe('a roll-out that fails', () => {
     const plan = planRollout(input([failing, node('b'), node('c')], { maxUnavailable: 3 }));
     expect(plan).toEqual({
       reason: 'Failing',
-      message: `a: ${trouble}; 2 of 3 nodes run an old px-node, and no more is replaced`,
+      message: `2 of 3 nodes run an old px-node, and no more is replaced; a: ${trouble}`,
       candidates: [],
     });
   });

@@ -112,8 +112,8 @@ export function planRollout(input: RolloutInput): RolloutPlan {
     return answer('OnDelete', `${old}: delete its pod on ${names}`);
   }
   if (failing.length > 0) {
-    const stopped = outdated.length > 0 ? `; ${old}, and no more is replaced` : '';
-    return answer('Failing', `${sentences.join('; ')}${stopped}`);
+    const stopped = outdated.length > 0 ? `${old}, and no more is replaced; ` : '';
+    return answer('Failing', `${stopped}${sentences.join('; ')}`);
   }
   if (outdated.length === 0) {
     if (unsettled.length === 0) return answer('UpToDate', '');

@@ -98,8 +98,8 @@ class RolloutController implements Controller {
   readonly #caches: Caches;
   /** Pods that were deleted, by uid: the cache may still show them as they were. */
   readonly #deleted = new Set<string>();
-  /** The last warning, so that it is an Event once. */
-  #said = '';
+  /** Whether the roll-out was failing before, so that it is an Event once. */
+  #failing = false;
 
   constructor(context: OperatorContext, caches: Caches) {
     this.#context = context;
@@ -267,10 +267,9 @@ class RolloutController implements Controller {
       reason,
       message,
     });
-    const news = reason === 'Failing' ? message : '';
-    if (news === this.#said) return;
-    this.#said = news;
-    if (news === '') return;
+    const wasFailing = this.#failing;
+    this.#failing = reason === 'Failing';
+    if (wasFailing || !this.#failing) return;
     this.#context.events.note(cluster, { type: 'Warning', reason: 'UpdateFailing', message });
     this.#context.logger.warn('the roll-out of px-node has stopped', { reason: message });
   }

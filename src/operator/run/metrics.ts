@@ -31,6 +31,13 @@ export class OperatorMetrics {
     registers: this.registers,
   });
 
+  private readonly volumeHealth = new Gauge({
+    name: 'px_operator_volumes',
+    help: 'Volumes by health: well, degraded, full (a pool that holds it) or down; on the leader.',
+    labelNames: ['health'],
+    registers: this.registers,
+  });
+
   startPass(controller: string): (result: 'done' | 'failed') => void {
     const startedAt = performance.now();
     return (result) => {
@@ -45,6 +52,10 @@ export class OperatorMetrics {
 
   answered(method: string, status: number): void {
     this.requests.inc({ method, status });
+  }
+
+  volumes(counts: Readonly<Record<string, number>>): void {
+    for (const [health, count] of Object.entries(counts)) this.volumeHealth.set({ health }, count);
   }
 
   /** Values that are read when somebody asks. */

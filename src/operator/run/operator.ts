@@ -11,7 +11,7 @@ import { HealthServer } from './health-server.js';
 import type { OperatorMetrics } from './metrics.js';
 
 export interface OperatorParts {
-  readonly context: Omit<OperatorContext, 'px' | 'events' | 'cache'>;
+  readonly context: Omit<OperatorContext, 'px' | 'events' | 'gauges' | 'cache'>;
   readonly caches: CacheRegistry;
   readonly px: PxConnections;
   readonly events: KubeEventRecorder;
@@ -43,6 +43,7 @@ export class Operator {
       ...context,
       px,
       events,
+      gauges: metrics,
       cache: (resource, options) => caches.cache(resource, options),
     };
     this.runners = parts.controllers.map((setUp) => {

@@ -1,6 +1,6 @@
 import type { NodeStatus__Output } from '../../gen/px/v1/NodeStatus.js';
 import type { Volume__Output } from '../../gen/px/v1/Volume.js';
-import { healthChanges, noteOf, volumesHealth, type Health } from './changes.js';
+import { countByHealth, healthChanges, noteOf, volumesHealth, type Health } from './changes.js';
 
 function volume(status: string, over: object = {}): Volume__Output {
   return {
@@ -55,4 +55,12 @@ it.each<[Health, string, string, RegExp]>([
 ])('says in words that a volume is %s', (health, type, reason, message) => {
   const found = noteOf({ id: 'v1', name: 'db', health, reason: 'n2 is away' });
   expect(found).toEqual({ type, reason, message: expect.stringMatching(message) as string });
+});
+
+it('counts volumes by health, also those of which there is none', () => {
+  const volumes = ['well', 'down', 'well'].map((health) => ({
+    ...{ id: 'v', name: 'v', reason: '' },
+    health: health as Health,
+  }));
+  expect(countByHealth(volumes)).toEqual({ well: 2, degraded: 0, full: 0, down: 1 });
 });

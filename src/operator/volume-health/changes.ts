@@ -48,6 +48,12 @@ export function healthChanges(
   return now.filter(({ id, health }) => health !== (before.get(id) ?? 'well'));
 }
 
+export function countByHealth(volumes: readonly VolumeHealth[]): Readonly<Record<Health, number>> {
+  const counts: Record<Health, number> = { well: 0, degraded: 0, full: 0, down: 0 };
+  for (const { health } of volumes) counts[health] += 1;
+  return counts;
+}
+
 export interface HealthNote {
   readonly type: 'Normal' | 'Warning';
   readonly reason: string;

@@ -1,5 +1,6 @@
 import { resources } from '../../crds/resources.js';
 import type { StorageCluster } from '../../crds/storage-cluster.js';
+import { toPxError } from '../../kernel/errors.js';
 import { activeCluster } from '../active-cluster.js';
 import { conditionBoard } from '../condition-board.js';
 import type {
@@ -13,10 +14,18 @@ import type {
 import { pxView } from '../px-view.js';
 import { driverName } from '../storage-cluster/names.js';
 import type { PersistentVolume } from '../workloads.js';
-import { healthChanges, noteOf, volumesHealth, type Health, type VolumeHealth } from './changes.js';
+import {
+  countByHealth,
+  healthChanges,
+  noteOf,
+  volumesHealth,
+  type Health,
+  type VolumeHealth,
+} from './changes.js';
 
 const key = 'cluster';
 const relaxedMs = 45_000;
+const silentMs = 10_000;
 /** A node that comes or goes changes many volumes: the list of a moment ago would not show it. */
 const maxAgeMs = 2_000;
 /** px takes a moment to take a lost node's replicas out. */
@@ -59,13 +68,11 @@ class VolumeHealthController implements Controller {
   async reconcile(): Promise<ReconcileResult> {
     const cluster = activeCluster(this.#clusters);
     if (cluster === undefined || cluster.metadata.deletionTimestamp !== undefined) return undefined;
-    const view = pxView(this.#context);
-    if (view.lastNodes() === undefined && cluster.status?.phase === 'Initializing') {
-      return { requeueAfterMs: relaxedMs };
-    }
+    const seen = await this.#look();
+    if (seen === undefined) return { requeueAfterMs: silentMs };
+    const [volumes, nodes] = seen;
     const settling = this.#settling;
     this.#settling = false;
-    const [volumes, nodes] = [await view.volumes(maxAgeMs), await view.nodes(relaxedMs)];
     const health = volumesHealth(volumes, nodes);
     const changes = healthChanges(this.#known, health);
     if (changes.length > 0) await this.#tell(changes);
@@ -73,6 +80,19 @@ class VolumeHealthController implements Controller {
     this.#known = new Map(health.map((volume) => [volume.id, volume.health]));
     this.#report(health);
     return { requeueAfterMs: settling ? settleMs : relaxedMs };
+  }
+
+  /** Undefined while px does not answer: that is shown by its nodes, and nothing is said of volumes. */
+  async #look() {
+    const view = pxView(this.#context);
+    try {
+      return [await view.volumes(maxAgeMs), await view.nodes(relaxedMs)] as const;
+    } catch (thrown) {
+      this.#context.logger.debug('px does not list its volumes', {
+        error: toPxError(thrown).message,
+      });
+      return undefined;
+    }
   }
 
   async #tell(changes: readonly VolumeHealth[]): Promise<void> {
@@ -94,6 +114,7 @@ class VolumeHealthController implements Controller {
   }
 
   #report(health: readonly VolumeHealth[]): void {
+    this.#context.gauges.volumes(countByHealth(health));
     const bad = health.filter((volume) => volume.health !== 'well');
     const some = bad.slice(0, 10).map(({ name, health: how }) => `${name} is ${how}`);
     const more = bad.length > some.length ? `; and ${bad.length - some.length} more` : '';
