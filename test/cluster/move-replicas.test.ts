@@ -131,4 +131,37 @@ describeOnCluster('moving replicas', () => {
     );
     await detachAndDelete(cluster, volume.id, node);
   }, 180_000);
+
+  test('a snapshot moves as well, and is put back only where both lie in one pool', async () => {
+    const volume = await createVolume(cluster, 2, 64 * miB, ['n1', 'n2']);
+    const device = await attach(cluster, volume.id, 'n1');
+    const mirror = new Mirror(32 * miB);
+    const writer = mirror.startWriter(cluster, 'n1', device, 53);
+    await writer.progress(300);
+    await writer.stop();
+    const api = cluster.api('n1');
+    const snapshot = await api.CreateSnapshot({ volume_id_or_name: volume.id, name: 'moved-snap' });
+    const other = new Mirror(32 * miB);
+    const second = other.startWriter(cluster, 'n1', device, 54);
+    await second.progress(300);
+    await second.stop();
+    await api.DetachVolume({ id_or_name: volume.id });
+
+    const remove_nodes = ['n1', 'n2'];
+    const add_nodes = ['n3', 'n4'];
+    await api.UpdateReplicas({ id_or_name: volume.id, add_nodes, remove_nodes });
+    expect(namesOf(await moved('n1', volume.id, 2)).sort()).toEqual(add_nodes);
+    const restore = { volume_id_or_name: volume.id, snapshot_id_or_name: snapshot.id };
+    await expect(api.RestoreSnapshot(restore)).rejects.toMatchObject({
+      code: 'failed_precondition',
+    });
+    await api.UpdateReplicas({ id_or_name: snapshot.id, add_nodes: ['n4'], remove_nodes: ['n1'] });
+    expect(namesOf(await moved('n1', snapshot.id, 2))).toContain('n4');
+    await api.RestoreSnapshot(restore);
+    const restored = await attach(cluster, volume.id, 'n2');
+    await mirror.verify(restored);
+    await expectEqual(cluster, 'n2', volume.id, 2);
+    await api.DeleteVolume({ id_or_name: snapshot.id });
+    await detachAndDelete(cluster, volume.id, 'n2');
+  }, 180_000);
 });
