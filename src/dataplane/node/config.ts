@@ -56,7 +56,7 @@ const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 /** Between nodes: see docs/how-to/tls.md. */
 const tls = z.strictObject({ certFile: absolutePath, keyFile: absolutePath, caFile: absolutePath });
 
-const schema = z
+export const nodeConfigSchema = z
   .strictObject({
     clusterid: z.string().regex(/^[A-Za-z0-9._-]{1,63}$/, 'must be letters, digits, ".", "_", "-"'),
     name: z.string().min(1).optional(),
@@ -110,7 +110,7 @@ const schema = z
     path: ['kvdbPasswordFile'],
   });
 
-export type FileConfig = z.infer<typeof schema>;
+export type FileConfig = z.infer<typeof nodeConfigSchema>;
 export type DriveConfig = { readonly path: string; readonly class?: z.infer<typeof poolClass> };
 
 export interface NodeConfig extends Omit<
@@ -190,7 +190,7 @@ export function parseConfig(
     const reason = error instanceof Error ? error.message : String(error);
     throw new PxError('invalid_argument', `${file} is not JSON: ${reason}`, {}, error);
   }
-  const parsed = schema.safeParse(json);
+  const parsed = nodeConfigSchema.safeParse(json);
   if (!parsed.success) {
     const problems = parsed.error.issues.map(describeIssue);
     throw new PxError('invalid_argument', `${file}: ${problems.join('; ')}`, { problems });
