@@ -13,6 +13,7 @@ function input(over: Over = {}): DrainInput {
     before: undefined,
     labelled: false,
     podThere: true,
+    neededFor: undefined,
     ...rest,
     px:
       px === null
@@ -132,6 +133,22 @@ it.each<[string, Over, readonly object[]]>([
     [move(true)],
   ],
   [
+    'it is empty, but a member of the key-value store that nobody could replace',
+    { annotations: decommission, before: done, neededFor: 'a member', px: { replicas: 0 } },
+    [move(false)],
+  ],
+  [
+    'px refused to forget it before',
+    {
+      annotations: decommission,
+      before: { decommission: { state: 'Refused' } },
+      labelled: true,
+      podThere: false,
+      px: { replicas: 0, state: 'offline' },
+    },
+    [move(true)],
+  ],
+  [
     'it is taken back after the label',
     { before: done, labelled: true, px: { replicas: 0, decommission: 'done' } },
     [{ kind: 'cancel' }, { kind: 'unlabel' }],
@@ -163,6 +180,13 @@ describe('what the StorageNode shows', () => {
         message: expected.message,
       },
     ]);
+  });
+
+  it('refuses to let go of a member of the key-value store that nobody could replace', () => {
+    const needed = input({ annotations: decommission, neededFor: 'it is a member' });
+    expect(progressOf(needed, answer('done')).decommission).toEqual({
+      ...{ state: 'Refused', replicasLeft: 0, message: 'it is a member' },
+    });
   });
 
   it('keeps what was said while px was not asked again', () => {

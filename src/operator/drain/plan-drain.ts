@@ -27,6 +27,11 @@ export interface DrainInput {
   /** Undefined when there is no Kubernetes node of that name. */
   readonly labelled: boolean | undefined;
   readonly podThere: boolean;
+  /**
+   * Why px there must go on though nothing of value is left on it: it is a member
+   * of the internal key-value store that nobody could replace.
+   */
+  readonly neededFor: string | undefined;
 }
 
 export type DrainAction =
@@ -83,9 +88,13 @@ function planMove(input: DrainInput): readonly DrainAction[] {
       ? [{ kind: 'move', forget: false }]
       : [];
   }
-  const empty = before?.decommission?.state === 'Done' && px.replicas === 0;
-  if (!empty) return [{ kind: 'move', forget: false }];
-  if (labelled === false) return [{ kind: 'label' }];
+  // The label says that it was empty: px there is ending, or has ended.
+  const wasEmpty = before?.decommission?.state === 'Done' || labelled === true;
+  if (!wasEmpty || px.replicas > 0) return [{ kind: 'move', forget: false }];
+  if (labelled === false) {
+    // The pod's end would be the member's: two of three left would bear no other loss.
+    return input.neededFor === undefined ? [{ kind: 'label' }] : [{ kind: 'move', forget: false }];
+  }
   // Its pod is ending, or px there has not given up its lease yet.
   if (podThere || px.state !== 'offline') return [];
   return [{ kind: 'move', forget: true }];
@@ -175,6 +184,10 @@ function decommissionOf(input: DrainInput, answer: MoveAnswer | undefined): Deco
   }
   const { replicasLeft, reasons } = answer;
   if (answer.state === 'done') {
+    const waits = wishOf(input.annotations) === 'decommission' && input.labelled === false;
+    if (waits && input.neededFor !== undefined) {
+      return { state: 'Refused', replicasLeft, message: input.neededFor };
+    }
     const forgets = wishOf(input.annotations) === 'decommission';
     const message = forgets ? 'no replica is left; the node leaves' : 'no replica is left';
     return { state: 'Done', replicasLeft, message };

@@ -187,7 +187,7 @@ class StorageNodeController implements Controller {
     const before = this.#caches.storageNodes.get({ namespace, name });
     const status = px?.find((one) => one.name === name);
     const observation = this.#observe(name, status, px === undefined);
-    const outcome = await this.#drain(name, before, status);
+    const outcome = await this.#drain(name, before, status, internalKvdb, px);
     this.#changedPx ||= outcome.busy;
     const wanted = desiredStorageNode({
       cluster,
@@ -227,6 +227,8 @@ class StorageNodeController implements Controller {
     name: string,
     before: StorageNode | undefined,
     px: NodeStatus__Output | undefined,
+    internalKvdb: boolean,
+    all: PxNodes,
   ): Promise<{ readonly progress: NodeProgress; readonly busy: boolean }> {
     const node = this.#caches.nodes.get({ name });
     const input: DrainInput = {
@@ -247,8 +249,22 @@ class StorageNodeController implements Controller {
           ? undefined
           : node.metadata.labels?.[nodeLabels.decommissioned] !== undefined,
       podThere: this.#podOn(name) !== undefined,
+      neededFor: internalKvdb && px?.kvdb_member === true ? this.#whyNeeded(all ?? []) : undefined,
     };
     return drainNode(this.#context, name, input);
+  }
+
+  /** Of a member of the internal key-value store; its successor is chosen once it is gone. */
+  #whyNeeded(px: readonly NodeStatus__Output[]): string | undefined {
+    const successor = px.some(({ name, state, kvdb_member: isMember }) => {
+      const node = this.#caches.nodes.get({ name });
+      if (isMember || state !== 'operational' || node === undefined) return false;
+      const { ready, decommissioned } = observeNode(node);
+      return ready && !decommissioned;
+    });
+    return successor
+      ? undefined
+      : 'it is a member of the internal key-value store, and there is no other node to take its place: add a node first';
   }
 
   /** What a person would want to know of a node, once a change. */
