@@ -82,7 +82,7 @@ describeOnCluster('pxctl on a cluster', () => {
     expect(await ok('sv', 'pool', 'show')).toContain(pool?.id ?? 'no pool');
     const drives = JSON.parse(await ok('sv', 'drive', 'show', '-j')) as { pool_id: string }[];
     expect(drives.map((drive) => drive.pool_id)).toEqual([pool?.id]);
-  });
+  }, 30_000);
 
   test('the life of a volume: create, mount, grow, copy, restore, check, delete', async () => {
     const created = await ok('v', 'c', 'vol', '-s', '300M', '-r', '3', '--fs', 'xfs', '-l', 'a=b');
