@@ -79,8 +79,11 @@ async function runRegistry(cluster: KubernetesCluster, helpers: CaseHelpers): Pr
   await cluster.apply(clientPod(namespace));
   await cluster.waitFor(deployment, 'condition=Available', patienceMs, namespace);
   await cluster.waitFor(`pod/${client}`, 'condition=Ready', patienceMs, namespace);
-  const put = await inClient(cluster, namespace, putBlob);
-  check(put.startsWith('HTTP/1.1 201'), `the registry answers an upload with ${put}`);
+  // The Service may learn of its pod a moment after the Deployment does.
+  await waitFor('upload', patienceMs, async () => {
+    const put = await inClient(cluster, namespace, putBlob).catch(() => '');
+    return put.startsWith('HTTP/1.1 201') ? true : undefined;
+  });
   // Another pod has it as well: it lies on the volume.
   const bound = { timeoutMs: patienceMs };
   await cluster.kubectl(['delete', 'pod', ...where, '-l', 'app=registry'], bound);
