@@ -76,6 +76,7 @@ describe("a volume of a pod's own", () => {
   it.each([
     ['raw block', {}, blockOf(), /no raw block/],
     ['a bad size', { size: 'big' }, mountOf('ext4'), /size/],
+    ['what would outlive the pod', { sticky: 'true' }, mountOf('ext4'), /ends with its pod/],
     ['a bad parameter', { repl: '9' }, mountOf('ext4'), /"repl"/],
   ])('refuses %s and leaves nothing', async (_what, attributes, capability, message) => {
     await expect(publish(attributes, capability)).rejects.toMatchObject({

@@ -2,7 +2,6 @@ import type { CreateVolumeRequest__Output } from '../../gen/csi/v1/CreateVolumeR
 import type { CreateVolumeResponse } from '../../gen/csi/v1/CreateVolumeResponse.js';
 import type { VolumeContentSource__Output } from '../../gen/csi/v1/VolumeContentSource.js';
 import type { Volume__Output as PxVolume } from '../../gen/px/v1/Volume.js';
-import type { VolumeSpec } from '../../gen/px/v1/VolumeSpec.js';
 import { PxError, toPxError } from '../../kernel/errors.js';
 import { readAccesses, type Access } from '../capability.js';
 import { withClaim } from '../claims/claim-parameters.js';
@@ -25,6 +24,7 @@ import {
 } from '../px-volumes.js';
 import { chooseSizeBytes, readSizeRange, sizeWithin, type SizeRange } from '../sizes.js';
 import { volumeContext } from '../volume-context.js';
+import { volumeSpec } from '../volume-spec.js';
 import type { ControllerContext } from './context.js';
 import { volumeMessage } from './messages.js';
 import { chooseNodes } from './placement.js';
@@ -88,7 +88,11 @@ async function provision(
     context.px.CreateVolume(
       {
         name: wish.name,
-        spec: volumeSpec(wish, chooseSizeBytes(wish.range, leastBytes)),
+        spec: volumeSpec(wish.parameters, {
+          fs: wish.fs,
+          sizeBytes: chooseSizeBytes(wish.range, leastBytes),
+          source: wish.source,
+        }),
         preferred_nodes: placement.preferredNodes,
         required: placement.required,
         from_volume_id: wish.source?.id ?? '',
@@ -97,35 +101,6 @@ async function provision(
       { timeoutMs },
     ),
   );
-}
-
-function volumeSpec(wish: Wish, sizeBytes: number): VolumeSpec {
-  const { parameters, source } = wish;
-  return {
-    size_bytes: sizeBytes,
-    // 0 and '' leave it open: a storage policy may fill it in, else px-node does.
-    replicas: parameters.replicas ?? source?.spec?.replicas ?? 0,
-    io_priority: parameters.ioPriority ?? source?.spec?.io_priority ?? '',
-    fs: wish.fs,
-    // A copy keeps its source's block size: its file system was made for it.
-    block_size_bytes: source?.spec?.block_size_bytes ?? parameters.blockSizeBytes ?? 4096,
-    nodes: parameters.nodes ?? [],
-    zones: parameters.zones ?? [],
-    racks: parameters.racks ?? [],
-    regions: parameters.regions ?? [],
-    best_effort_location: parameters.bestEffortLocation ?? false,
-    group: parameters.group ?? '',
-    group_enforced: parameters.groupEnforced ?? false,
-    sticky: parameters.sticky ?? false,
-    no_discard: parameters.noDiscard ?? false,
-    queue_depth: parameters.queueDepth ?? 128,
-    labels: parameters.labels,
-    io_profile: parameters.ioProfile ?? '',
-    aggregation_level: 1,
-    storage_policy: parameters.storagePolicy ?? '',
-    snapshot_schedule: parameters.snapshotSchedule ?? '',
-    ...parameters.limits,
-  };
 }
 
 /**

@@ -3,9 +3,10 @@ import type { Volume__Output } from '../../gen/px/v1/Volume.js';
 import { PxError } from '../../kernel/errors.js';
 import { readAccess, type Access } from '../capability.js';
 import { parseStorageClass, type ClassParameters } from '../parameters/storage-class.js';
-import { parseBytes } from '../parameters/values.js';
+import { badValue, parseBytes } from '../parameters/values.js';
 import { lookUpVolume, pxTimeouts, required } from '../px-volumes.js';
 import { chooseSizeBytes, readSizeRange } from '../sizes.js';
+import { volumeSpec } from '../volume-spec.js';
 import { attachDevice } from './attached-device.js';
 import { absolutePath, ownNodeId, type NodeContext } from './context.js';
 import { removeMount } from './published-mounts.js';
@@ -89,7 +90,12 @@ function readAttributes(context: Readonly<Record<string, string>>): {
   const { size, ...rest } = attributes;
   const asked = size === undefined ? 0 : parseBytes('size', size);
   const range = readSizeRange({ required_bytes: String(asked), limit_bytes: '0' });
-  return { parameters: parseStorageClass(rest), sizeBytes: chooseSizeBytes(range, 0) };
+  const parameters = parseStorageClass(rest);
+  if (parameters.sticky === true) {
+    throw badValue('sticky', rest.sticky ?? '', 'leave it out; this volume ends with its pod');
+  }
+  if (parameters.fs === 'none') throw badValue('fs', 'none', 'ext4, xfs');
+  return { parameters, sizeBytes: chooseSizeBytes(range, 0) };
 }
 
 interface Wish {
@@ -109,16 +115,12 @@ async function ensureVolume(context: NodeContext, wish: Wish): Promise<Volume__O
   const { parameters, access, request } = wish;
   const namespace = request.volume_context[`${contextPrefix}pod.namespace`] ?? '';
   const pod = request.volume_context[`${contextPrefix}pod.name`] ?? '';
+  const labels = { ...parameters.labels, [ephemeralLabel]: 'true', namespace, pod };
+  const fs = parameters.fs ?? (access.fsType === '' ? 'ext4' : access.fsType);
   return context.px.CreateVolume(
     {
       name: wish.name,
-      spec: {
-        size_bytes: wish.sizeBytes,
-        replicas: parameters.replicas ?? 1,
-        fs: parameters.fs ?? (access.fsType === '' ? 'ext4' : access.fsType),
-        io_priority: parameters.ioPriority ?? 'low',
-        labels: { ...parameters.labels, [ephemeralLabel]: 'true', namespace, pod },
-      },
+      spec: volumeSpec({ ...parameters, labels }, { fs, sizeBytes: wish.sizeBytes }),
       // Its one pod runs here.
       preferred_nodes: [await ownNodeId(context)],
     },
