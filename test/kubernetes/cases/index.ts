@@ -1,4 +1,5 @@
 import type { KubernetesCase } from '../runner/types.js';
+import { chartLife } from './chart-life.js';
 import { clusterWorks } from './cluster-works.js';
 import { databaseFailover } from './database-failover.js';
 import { examples } from './examples.js';
@@ -18,4 +19,6 @@ export const cases: readonly KubernetesCase[] = [
   examples,
   interruptionsCase,
   storageSuite,
+  // Takes px away, so that it comes last.
+  chartLife,
 ];
