@@ -46,7 +46,7 @@ suite(`the image of px${reason}`, () => {
     });
   }, 600_000);
 
-  afterAll(() => rm(dir, { recursive: true, force: true }));
+  afterAll(() => rm(dir, { recursive: true, force: true }), 120_000);
 
   /** As the numeric user that the pods of the operator and the controller run as. */
   const asUser = (...command: string[]): Promise<string> =>
