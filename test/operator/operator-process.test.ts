@@ -87,7 +87,9 @@ describeOnApiServer('px-operator as a process', (programs) => {
     );
 
   const leads = async (operator: Operator): Promise<true | undefined> =>
-    (await get(operator, '/metrics'))?.includes('\npx_operator_leader 1\n') === true ? true : undefined;
+    (await get(operator, '/metrics'))?.includes('\npx_operator_leader 1\n') === true
+      ? true
+      : undefined;
 
   const field = async (jsonPath: string): Promise<string> =>
     (await api.kubectl(['get', 'stc', 'px', '-n', namespace, '-o', `jsonpath=${jsonPath}`])).stdout;
