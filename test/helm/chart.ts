@@ -1,10 +1,10 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { tryRun, type RunResult } from '../../tools/lib/run.js';
-import { imagePaths } from '../kubernetes/images/paths.js';
+import { buildModule } from '../kubernetes/build/programs.js';
 
-export const rootDir = path.resolve(__dirname, '../..');
+const rootDir = path.resolve(__dirname, '../..');
 export const chartDir = path.join(rootDir, 'deploy/helm');
 
 /** What of an object the tests look at. */
@@ -28,29 +28,33 @@ export interface Rule {
   readonly verbs: readonly string[];
 }
 
-/** helm 4 as the suite of Kubernetes builds it, or one from PATH. */
-function findHelm(): string | undefined {
-  const { cacheDir } = imagePaths(rootDir);
-  const built = (existsSync(cacheDir) ? readdirSync(cacheDir) : [])
-    .filter((name) => name.startsWith('helm-'))
-    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
-    .map((name) => path.join(cacheDir, name, 'bin/helm'))
-    .reverse();
-  const inPath = (process.env['PATH'] ?? '').split(':').map((dir) => path.join(dir, 'helm'));
-  return [...built, ...inPath].find((file) => existsSync(file));
-}
+/** helm 4 is built from test/kubernetes/tools, once; that takes Go, and a minute. */
+const buildTimeoutMs = 15 * 60_000;
+const toolsDir = path.join(rootDir, 'test/kubernetes/tools');
 
-/** A suite that needs helm; where there is none, its name says so. */
+/** A suite that needs helm; where it can't be had, its name says so. */
 export function describeWithHelm(name: string, tests: (helm: Helm) => void): void {
-  const program = findHelm();
-  if (program === undefined) {
-    describe.skip(`${name} (skipped: needs helm, which npm run test:kubernetes builds)`, () =>
-      tests(new Helm('helm')));
-  } else describe(name, () => tests(new Helm(program)));
+  const search = [...(process.env['PATH'] ?? '').split(':'), '/usr/local/go/bin'];
+  if (!search.some((dir) => existsSync(path.join(dir, 'go')))) {
+    describe.skip(`${name} (skipped: helm is built with Go, and there is none)`, () =>
+      tests(new Helm()));
+    return;
+  }
+  describe(name, () => {
+    const helm = new Helm();
+    beforeAll(() => helm.find(), buildTimeoutMs);
+    tests(helm);
+  });
 }
 
 export class Helm {
-  constructor(private readonly program: string) {}
+  private program = 'helm';
+
+  async find(): Promise<void> {
+    const say = (text: string): void => void process.stderr.write(`${text}\n`);
+    const { binDir } = await buildModule('helm', { toolsDir, say });
+    this.program = path.join(binDir, 'helm');
+  }
 
   run(...args: string[]): Promise<RunResult> {
     return tryRun(this.program, args, { timeoutMs: 60_000, cwd: rootDir });
