@@ -212,10 +212,10 @@ export const clusterWorks: KubernetesCase = {
         spec: { selector: { app: 'web' }, ports: [{ port: 80 }] },
       };
       await cluster.apply(webServer(namespace), agent(namespace), service);
-      for (const name of ['web', 'agent']) {
-        const args = ['rollout', 'status', `daemonset/${name}`, '-n', namespace];
-        await cluster.kubectl(args, { timeoutMs: rolloutTimeoutMs });
-      }
+      // Not "rollout status": it is content with a DaemonSet that has seen no node yet.
+      const all = `jsonpath={.status.numberReady}=${cluster.nodes.length}`;
+      const names = ['daemonset/web', 'daemonset/agent'];
+      await cluster.waitFor(names, all, rolloutTimeoutMs, namespace);
     });
     await step('a service is reached by its name', () => checkService(cluster, helpers));
     await step('a privileged pod mounts for its node and has its disks', async () => {

@@ -105,6 +105,7 @@ class InterruptedLife {
 /** Whatever dies in the middle of whichever step: the end is right, and nothing is left. */
 export const interruptionsCase: KubernetesCase = {
   name: 'interruptions',
+  onRequest: true,
   timeoutMs: 25 * 60_000,
   images: [...pxImages, 'busybox'],
   run: async (cluster: KubernetesCluster, helpers: CaseHelpers) => {

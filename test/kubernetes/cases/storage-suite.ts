@@ -11,6 +11,7 @@ const suiteTimeoutMs = 45 * 60_000;
 /** The Kubernetes project's own storage tests against px. */
 export const storageSuite: KubernetesCase = {
   name: 'storage-suite',
+  onRequest: true,
   timeoutMs: suiteTimeoutMs + 10 * 60_000,
   images: [...pxImages, 'busybox', 'agnhost'],
   run: async (cluster, helpers) => {

@@ -184,6 +184,12 @@ export class KubernetesCluster {
       return listed.code === 0 ? true : undefined;
     });
     await this.waitFor(names, 'condition=Ready', timeoutMs);
+    // A ready node takes pods only once the controller manager has removed its taint.
+    const path = 'jsonpath={.items[*].spec.taints[*].key}';
+    await waitFor('nodes without taint', timeoutMs, async () => {
+      const taints = await this.kubectl(['get', 'nodes', '-o', path]);
+      return /not-ready|unreachable/.test(taints) ? undefined : true;
+    });
   }
 
   /** The words before a command that is to run beside the API server. */

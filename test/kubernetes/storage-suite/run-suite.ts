@@ -30,6 +30,7 @@ export async function runStorageSuite(
     `--procs=${options.workers}`,
     '--no-color',
     '--succinct',
+    '--silence-skips',
     `--timeout=${Math.floor(options.timeoutMs / 1000)}s`,
     `--focus=External.Storage.*${options.focus ?? ''}`,
     `--skip=${leftOut.join('|')}`,
