@@ -3,6 +3,12 @@ import type { SpecResult } from './suite-report.js';
 /** Why px does not claim a capability that the suite knows. */
 const notClaimed: readonly (readonly [string, string])[] = [
   ['RWX, ReadOnlyMany', 'shared volumes are not there yet'],
+  [
+    'capacity',
+    'px publishes it, by node, zone and region; the spec wants drivers with one topology key to ' +
+      'publish by that key alone, and with several keys its topology specs want a volume to be ' +
+      'usable only where it was allowed, while px volumes are usable in their whole region',
+  ],
   ['groupSnapshot', 'snapshots of several volumes at one moment are not there yet'],
   ['volumeLimits', 'a node has no limit of its own unless `--max-volumes-per-node` gives one'],
   ['volumeMountGroup', 'the kubelet sets the group; the driver need not'],

@@ -20,7 +20,7 @@ const capabilities = {
   onlineExpansion: true,
   offlineExpansion: true,
   topology: true,
-  capacity: true,
+  capacity: false,
   readWriteOncePod: true,
   multiplePVsSameID: true,
   RWX: false,
