@@ -149,12 +149,27 @@ export class IoPath {
           continue;
         this.requests.assigned[slot] &= ~link.bit;
         this.requests.errored[slot] &= ~link.bit;
-        if ((this.requests.pending[slot] & link.bit) === 0) continue;
+        const owed = (this.requests.pending[slot] & link.bit) !== 0;
         this.requests.pending[slot] &= ~link.bit;
-        if (this.requests.pending[slot] === 0) this.finish(slot, Status.ok);
-        else if (this.requests.errored[slot] !== 0) this.failures.settle(slot);
+        // Also the last one that had answered may go, while the answer waits for a lease.
+        const nobodyHasIt = this.requests.assigned[slot] === 0;
+        if (this.requests.pending[slot] === 0 && (owed || nobodyHasIt)) this.excused(slot);
+        else if (owed && this.requests.errored[slot] !== 0) this.failures.settle(slot);
       }
     }
+  }
+
+  /**
+   * Nobody owes an answer any more. A flush that was sent to those who left
+   * alone is owed by those who came meanwhile; a mutation never is, for its
+   * range is not copied to them before it is done.
+   */
+  private excused(slot: number): void {
+    const nobodyHasIt = this.requests.assigned[slot] === 0;
+    const flush = this.requests.state[slot] === SlotState.flush;
+    if (nobodyHasIt && flush && this.core.links.some((link) => link.required)) {
+      this.sendToRequired(slot);
+    } else this.finish(slot, Status.ok);
   }
 
   /** Roles have changed: requests that some replica failed may be decidable now. */
