@@ -97,9 +97,12 @@ describeOnCluster('FenceNode', () => {
     const before = mirror.acknowledged;
     const device = await attach(cluster, volume.id, next);
     await mirror.verify(device);
-    // The write that it was frozen with fails; it never succeeds.
+    // The write that it was frozen with fails, but for one case: all replicas had
+    // answered, and the process was stopped between its look at the lease and the
+    // answer to the kernel. That write is on the new coordinator's replicas, which
+    // the mirror checks below; a second one would have needed them again.
     await writer.ended;
-    expect(mirror.acknowledged).toBe(before);
+    expect(mirror.acknowledged - before).toBeLessThanOrEqual(1);
     const other = new Mirror(32 * miB, 64 * miB);
     const second = other.startWriter(cluster, next, device, 44);
     await second.progress(300);
