@@ -26,7 +26,7 @@ export function conformanceDocument(version: string, specs: readonly SpecResult[
     "The Kubernetes project's own storage tests (`test/e2e` with `-storage.testdriver`) against px,",
     `on Kubernetes ${version}, on the cluster of \`npm run test:kubernetes\`. The specs tagged`,
     '`Disruptive`, `Serial` or `Slow`, and those for Windows and SELinux, are left out. Written by',
-    '`npm run test:kubernetes -- --only storage-suite --write-conformance`.',
+    '`PX_WRITE_CONFORMANCE=1 npm run test:kubernetes -- --only storage-suite`.',
     '',
     `${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} do not apply (the suite`,
     'finds so at run time and says why).',
