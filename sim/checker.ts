@@ -247,16 +247,10 @@ export class Checker {
     }
   }
 
-  /**
-   * Which acknowledged writes are really gone: those that no replica, in sync or
-   * not, kept. One that was being filled and has its power still keeps them, and
-   * may be counted on in a moment.
-   */
+  /** Which acknowledged writes are really gone: those that no replica, in sync or not, kept by luck. */
   private noteLoss(): void {
     const { replicas } = this.truth.record();
-    const contents = replicas.map(({ id }) =>
-      this.tainted.has(id) ? this.truth.contentWithoutPower(id) : (this.truth.content(id) ?? []),
-    );
+    const contents = replicas.map((replica) => this.truth.contentWithoutPower(replica.id));
     let lostSince = Infinity;
     for (const history of this.sectors) {
       const { sector, acknowledgedAt, acknowledgedEpoch } = history;
@@ -270,14 +264,14 @@ export class Checker {
     if (lostSince < Infinity) this.owedFlushError = { epoch: this.newestEpoch, lostSince };
   }
 
-  /** Whether a replica that etcd counts on now holds what the present client was told is written. */
+  /** Whether every replica that etcd counts on holds what the present client was told is written. */
   private isAllKept(): boolean {
     const contents = this.inSyncIds().map((id) => this.truth.content(id) ?? []);
     return this.sectors.every(
       (history) =>
         history.acknowledgedEpoch !== this.newestEpoch ||
         history.acknowledgedAt === 0 ||
-        contents.some((content) => history.mayHold(content[history.sector] ?? 0)),
+        contents.every((content) => history.mayHold(content[history.sector] ?? 0)),
     );
   }
 
