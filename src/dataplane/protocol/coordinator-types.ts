@@ -1,5 +1,6 @@
-import type { Geometry } from './ops.js';
+import type { Geometry, SlotTable } from './ops.js';
 import type { PlantedFaults } from './planted-faults.js';
+import type { Clock, CoordinatorHost, LinkFactory } from './ports.js';
 
 export type CoordinatorPhase = 'connecting' | 'recovering' | 'serving' | 'fenced' | 'closed';
 
@@ -14,6 +15,21 @@ export interface CoordinatorOptions {
   readonly cleanIntervalMs: number;
   readonly geometry: Geometry;
   readonly faults?: PlantedFaults;
+}
+
+export interface CoordinatorDeps {
+  readonly clusterId: string;
+  readonly volumeId: string;
+  readonly nodeId: string;
+  /** The name under which this coordinator attached: `attachToken` of the record. */
+  readonly token: string;
+  readonly slots: SlotTable;
+  readonly clock: Clock;
+  readonly links: LinkFactory;
+  readonly host: CoordinatorHost;
+  readonly options: CoordinatorOptions;
+  /** The process that held the epoch before ours ran on this node and is gone. */
+  readonly previousOwnerDead: boolean;
 }
 
 export interface ReplicaStatus {

@@ -25,6 +25,8 @@ export class CoordinatorCore {
   phase: CoordinatorPhase = 'connecting';
   reason = '';
   sizeBytes = 0;
+  /** A detach was asked for: no replica joins or leaves any more. */
+  detaching = false;
   /** The volume is being detached: nothing is answered any more that needs a lease. */
   leasesGivenBack = false;
   /** Chunks that may differ on some replica or may not be stable on all. */
@@ -42,6 +44,11 @@ export class CoordinatorCore {
     readonly host: CoordinatorHost,
     readonly options: CoordinatorOptions,
   ) {}
+
+  /** Another coordinator has taken over, or this one has given the volume back. */
+  get over(): boolean {
+    return this.phase === 'fenced' || this.phase === 'closed';
+  }
 
   inSync(): Link[] {
     return this.links.filter((link) => link.role === 'in_sync');

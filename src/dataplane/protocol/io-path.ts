@@ -1,11 +1,13 @@
 import { assert, assertSafeBytes } from '../../kernel/assert.js';
 import { setRange } from './bitmap.js';
 import type { CoordinatorCore } from './core.js';
+import { Dispatch } from './dispatch.js';
 import type { Link } from './link.js';
 import { FailedRequests } from './failed-requests.js';
 import type { IoStats } from './io-stats.js';
 import { countRequest, noRequests } from './io-stats.js';
 import { OpKind, Status } from './ops.js';
+import { OwedAnswers } from './owed-answers.js';
 import type { PlantedFaults } from './planted-faults.js';
 import type { RangeLock } from './range-locks.js';
 import { RangeLocks } from './range-locks.js';
@@ -13,7 +15,6 @@ import { isLeased } from './read-lease.js';
 import { ReadPath } from './read-path.js';
 import { RequestTable, SlotState } from './request-table.js';
 import { SequenceWindow } from './sequence-window.js';
-import { skippedByFault } from './skipped-by-fault.js';
 
 export interface MembershipPort {
   /** This replica answered a request with an error that others did not give. */
@@ -37,8 +38,10 @@ export class IoPath {
   private freezes = 0;
   private flushFails = false;
   private readonly requests: RequestTable;
+  private readonly dispatch: Dispatch;
   private readonly reads: ReadPath;
   private readonly failures: FailedRequests;
+  private readonly owed: OwedAnswers;
   private readonly sequence = new SequenceWindow();
   private readonly ranges: RangeLocks;
   private drained: (() => void)[] = [];
@@ -51,8 +54,10 @@ export class IoPath {
   ) {
     this.requests = new RequestTable(core.slots.capacity);
     this.ranges = new RangeLocks(core.slots, this.requests);
+    this.dispatch = new Dispatch(core, this.requests, this.sequence, faults);
     this.reads = new ReadPath(core, this.requests, this, faults);
     this.failures = new FailedRequests(core, this.requests, this);
+    this.owed = new OwedAnswers(core, this.requests, this.failures, this.dispatch, this);
   }
 
   /** Every mutation up to this number is complete everywhere. */
@@ -69,7 +74,7 @@ export class IoPath {
     assert(this.requests.state[slot] === SlotState.idle, `slot ${slot} was submitted twice`);
     assertSafeBytes(slots.offset[slot], 'offset');
     assertSafeBytes(slots.length[slot], 'length');
-    if (this.core.phase === 'fenced' || this.core.phase === 'closed') {
+    if (this.core.over) {
       this.core.host.complete(slot, Status.ioError);
       return;
     }
@@ -81,226 +86,6 @@ export class IoPath {
     if (this.core.phase !== 'serving' || !this.tryStart(slot)) {
       this.requests.enqueue(slot);
     }
-  }
-
-  /** A replica answered the request in `slot`. */
-  onReply(link: Link, slot: number, status: number): void {
-    if (status === Status.fenced) {
-      this.membership.fenced(`replica ${link.replicaId} obeys a newer epoch`);
-      return;
-    }
-    if (this.requests.state[slot] === SlotState.read) {
-      if (this.requests.readLink[slot] === link.index) this.reads.onReply(link, slot, status);
-      return;
-    }
-    if (
-      this.requests.state[slot] < SlotState.mutation ||
-      (this.requests.pending[slot] & link.bit) === 0
-    )
-      return;
-    if (status === Status.ok) {
-      this.requests.pending[slot] &= ~link.bit;
-      this.requests.errored[slot] &= ~link.bit;
-      if (this.requests.pending[slot] === 0) this.finish(slot, Status.ok);
-      else if (this.requests.errored[slot] !== 0) this.failures.settle(slot);
-      return;
-    }
-    this.requests.errored[slot] |= link.bit;
-    this.requests.errorStatus[slot] = status;
-    this.failures.settle(slot);
-  }
-
-  /** The link has a new session: what it still owes is asked of it again, oldest first. */
-  resend(link: Link): void {
-    const owed: number[] = [];
-    for (const list of [this.requests.mutations, this.requests.others]) {
-      for (let at = 0; at < list.size; at += 1) {
-        // Asking twice would bring a second answer, perhaps for the slot's next request.
-        const owes =
-          this.requests.pending[list.at(at)] & ~this.requests.sent[list.at(at)] & link.bit;
-        if (owes !== 0) owed.push(list.at(at));
-      }
-    }
-    owed.sort((left, right) => this.core.slots.seq[left] - this.core.slots.seq[right]);
-    for (const slot of owed) {
-      this.requests.errored[slot] &= ~link.bit;
-      this.requests.startedAt[slot] = this.core.clock.now();
-      this.requests.sent[slot] |= link.bit;
-      link.port.send(slot, this.completedSeq);
-    }
-  }
-
-  /** The link's session ended: its reads go to another replica. */
-  onLinkDown(link: Link): void {
-    for (const list of [this.requests.mutations, this.requests.others]) {
-      for (let at = 0; at < list.size; at += 1) this.requests.sent[list.at(at)] &= ~link.bit;
-    }
-    this.reads.onLinkDown(link);
-  }
-
-  /** Etcd does not count on this replica any more (or never did): nothing waits for it. */
-  excuse(link: Link): void {
-    for (const list of [this.requests.mutations, this.requests.others]) {
-      for (const slot of list.snapshot()) {
-        if (
-          (this.requests.assigned[slot] & link.bit) === 0 ||
-          this.requests.state[slot] < SlotState.mutation
-        )
-          continue;
-        this.requests.assigned[slot] &= ~link.bit;
-        this.requests.errored[slot] &= ~link.bit;
-        const owed = (this.requests.pending[slot] & link.bit) !== 0;
-        this.requests.pending[slot] &= ~link.bit;
-        // Also the last one that had answered may go, while the answer waits for a lease.
-        const nobodyHasIt = this.requests.assigned[slot] === 0;
-        if (this.requests.pending[slot] === 0 && (owed || nobodyHasIt)) this.excused(slot);
-        else if (owed && this.requests.errored[slot] !== 0) this.failures.settle(slot);
-      }
-    }
-  }
-
-  /**
-   * Nobody owes an answer any more. A flush that was sent to those who left
-   * alone is owed by those who came meanwhile; a mutation never is, for its
-   * range is not copied to them before it is done.
-   */
-  private excused(slot: number): void {
-    const nobodyHasIt = this.requests.assigned[slot] === 0;
-    const flush = this.requests.state[slot] === SlotState.flush;
-    if (nobodyHasIt && flush && this.core.links.some((link) => link.required)) {
-      this.sendToRequired(slot);
-    } else this.finish(slot, Status.ok);
-  }
-
-  /** Roles have changed: requests that some replica failed may be decidable now. */
-  resettle(): void {
-    this.failures.resettle();
-  }
-
-  dismiss(link: Link, reason: string): void {
-    this.membership.dismiss(link, reason);
-  }
-
-  repair(offset: number, length: number, done: () => void): void {
-    this.membership.repair(offset, length, done);
-  }
-
-  /** Something changed that may let waiting requests start or be answered. */
-  pump(): void {
-    this.pumpAgain = true;
-    if (this.pumping) return;
-    this.pumping = true;
-    while (this.pumpAgain) {
-      this.pumpAgain = false;
-      this.ranges.grant();
-      for (const slot of this.requests.others.snapshot()) {
-        if (this.requests.state[slot] === SlotState.answered) this.reads.answer(slot);
-        else if (this.awaitsLease(slot)) this.finish(slot, Status.ok);
-      }
-      for (const slot of this.requests.mutations.snapshot()) {
-        if (this.awaitsLease(slot)) this.finish(slot, Status.ok);
-      }
-      this.startQueued();
-    }
-    this.pumping = false;
-  }
-
-  /** Every replica has answered well, but the read lease had run out. */
-  private awaitsLease(slot: number): boolean {
-    const begun = this.requests.state[slot] >= SlotState.mutation;
-    // Nothing assigned: it failed everywhere and is being repaired.
-    return begun && this.requests.pending[slot] === 0 && this.requests.assigned[slot] !== 0;
-  }
-
-  private startQueued(): void {
-    for (const slot of this.requests.queue.snapshot()) {
-      if (this.core.phase !== 'serving') return;
-      if (this.requests.state[slot] !== SlotState.queued) continue;
-      this.requests.queue.remove(slot);
-      this.requests.state[slot] = SlotState.idle;
-      if (this.tryStart(slot)) continue;
-      this.requests.enqueue(slot);
-    }
-  }
-
-  /** Holds new mutations; `drained` is called when none is at work. */
-  freeze(drained: () => void): void {
-    this.freezes += 1;
-    this.whenDrained(drained);
-  }
-
-  thaw(): void {
-    this.freezes -= 1;
-    this.pump();
-  }
-
-  whenDrained(drained: () => void): void {
-    if (this.requests.mutations.size === 0 || this.faults.has('snapshot_unordered')) drained();
-    else this.drained.push(drained);
-  }
-
-  lock(offset: number, length: number, onHeld: (lock: RangeLock) => void): RangeLock {
-    return this.ranges.lock(offset, length, onHeld);
-  }
-
-  unlock(lock: RangeLock): void {
-    this.ranges.unlock(lock);
-    this.pump();
-  }
-
-  /** The replica that has owed an answer since before its time, if any. */
-  overdue(now: number): Link | undefined {
-    const { replicaTimeoutMs, flushTimeoutMs } = this.core.options;
-    for (const list of [this.requests.mutations, this.requests.others]) {
-      for (let at = 0; at < list.size; at += 1) {
-        const slot = list.at(at);
-        const limit =
-          this.requests.state[slot] === SlotState.flush ? flushTimeoutMs : replicaTimeoutMs;
-        if (now - this.requests.startedAt[slot] <= limit) continue;
-        const owing = this.owing(slot);
-        if (owing !== undefined) return owing;
-      }
-    }
-    return undefined;
-  }
-
-  /** Chunks that a mutation at work touches. */
-  markActive(bitmap: Uint8Array): void {
-    const { slots, options } = this.core;
-    for (let at = 0; at < this.requests.mutations.size; at += 1) {
-      const slot = this.requests.mutations.at(at);
-      setRange(bitmap, options.geometry.chunkBytes, slots.offset[slot], slots.length[slot]);
-    }
-  }
-
-  /** Ends every request with an I/O error: this coordinator's time is over. */
-  failAll(): void {
-    for (const list of [this.requests.mutations, this.requests.others, this.requests.queue]) {
-      for (const slot of list.snapshot()) {
-        list.remove(slot);
-        this.requests.state[slot] = SlotState.idle;
-        this.core.host.complete(slot, Status.ioError);
-      }
-    }
-    this.ranges.clear();
-  }
-
-  private owing(slot: number): Link | undefined {
-    for (const link of this.core.links) {
-      if (!link.up) continue;
-      if (this.requests.state[slot] === SlotState.read) {
-        if (this.requests.readLink[slot] === link.index) return link;
-      } else if (
-        (this.requests.pending[slot] &
-          this.requests.sent[slot] &
-          ~this.requests.errored[slot] &
-          link.bit) !==
-        0
-      ) {
-        return link;
-      }
-    }
-    return undefined;
   }
 
   private tryStart(slot: number): boolean {
@@ -326,24 +111,8 @@ export class IoPath {
     setRange(core.touched, options.geometry.chunkBytes, offset, length);
     this.requests.state[slot] = SlotState.mutation;
     this.requests.mutations.add(slot);
-    this.sendToRequired(slot);
+    this.dispatch.send(slot);
     return true;
-  }
-
-  /** Acknowledged writes are gone: the flushes that wait say so, or else the next one. */
-  cacheLost(): void {
-    this.flushFails = true;
-    // What a replica had answered of an unfinished mutation it may have lost again.
-    for (const slot of this.requests.mutations.snapshot()) {
-      this.requests.pending[slot] = this.requests.assigned[slot];
-      this.requests.errored[slot] = 0;
-      this.requests.sent[slot] = 0;
-    }
-    for (const slot of this.requests.others.snapshot()) {
-      if (this.requests.state[slot] !== SlotState.flush) continue;
-      this.flushFails = false;
-      this.finish(slot, Status.ioError);
-    }
   }
 
   private startFlush(slot: number): boolean {
@@ -355,7 +124,7 @@ export class IoPath {
     this.core.slots.seq[slot] = 0;
     this.requests.state[slot] = SlotState.flush;
     this.requests.others.add(slot);
-    this.sendToRequired(slot);
+    this.dispatch.send(slot);
     return true;
   }
 
@@ -367,35 +136,28 @@ export class IoPath {
     return this.reads.start(slot);
   }
 
-  private sendToRequired(slot: number): void {
-    const { links } = this.core;
-    let mask = 0;
-    for (let index = 0; index < links.length; index += 1) {
-      if (links[index].required) mask |= links[index].bit;
+  /** A replica answered the request in `slot`. */
+  onReply(link: Link, slot: number, status: number): void {
+    if (status === Status.fenced) {
+      this.membership.fenced(`replica ${link.replicaId} obeys a newer epoch`);
+      return;
     }
-    assert(mask !== 0, 'a volume has a replica that is required');
-    const flush = this.requests.state[slot] === SlotState.flush;
-    const skipped = this.faults.size === 0 ? 0 : skippedByFault(this.faults, links, flush);
-    this.requests.pending[slot] = mask & ~skipped;
-    this.requests.assigned[slot] = mask & ~skipped;
-    this.requests.sent[slot] = 0;
-    this.requests.errored[slot] = 0;
-    this.requests.startedAt[slot] = this.core.clock.now();
-    // Remote replicas first: their work overlaps with the local one's.
-    for (let index = 0; index < links.length; index += 1) {
-      const link = links[index];
-      if ((mask & ~skipped & link.bit) !== 0 && link.up && !link.local) {
-        this.requests.sent[slot] |= link.bit;
-        link.port.send(slot, this.completedSeq);
-      }
+    if (this.requests.state[slot] === SlotState.read) {
+      if (this.requests.readLink[slot] === link.index) this.reads.onReply(link, slot, status);
+      return;
     }
-    for (let index = 0; index < links.length; index += 1) {
-      const link = links[index];
-      if ((mask & ~skipped & link.bit) !== 0 && link.up && link.local) {
-        this.requests.sent[slot] |= link.bit;
-        link.port.send(slot, this.completedSeq);
-      }
+    const begun = this.requests.state[slot] >= SlotState.mutation;
+    if (!begun || (this.requests.pending[slot] & link.bit) === 0) return;
+    if (status === Status.ok) {
+      this.requests.pending[slot] &= ~link.bit;
+      this.requests.errored[slot] &= ~link.bit;
+      if (this.requests.pending[slot] === 0) this.finish(slot, Status.ok);
+      else if (this.requests.errored[slot] !== 0) this.failures.settle(slot);
+      return;
     }
+    this.requests.errored[slot] |= link.bit;
+    this.requests.errorStatus[slot] = status;
+    this.failures.settle(slot);
   }
 
   /** Answers a mutation or a flush. */
@@ -417,5 +179,123 @@ export class IoPath {
       for (const callback of drained) callback();
     }
     if (this.requests.queue.size > 0 || this.ranges.anyLock) this.pump();
+  }
+
+  /** The link has a new session: see `OwedAnswers`. */
+  resend(link: Link): void {
+    this.owed.resend(link);
+  }
+
+  /** The link's session ended: its reads go to another replica. */
+  onLinkDown(link: Link): void {
+    this.owed.onLinkDown(link);
+    this.reads.onLinkDown(link);
+  }
+
+  /** Etcd does not count on this replica any more (or never did): nothing waits for it. */
+  excuse(link: Link): void {
+    this.owed.excuse(link);
+  }
+
+  /** Acknowledged writes are gone: the flushes that wait say so, or else the next one. */
+  cacheLost(): void {
+    this.flushFails = true;
+    this.owed.forgetAnswers();
+    for (const slot of this.requests.others.snapshot()) {
+      if (this.requests.state[slot] !== SlotState.flush) continue;
+      this.flushFails = false;
+      this.finish(slot, Status.ioError);
+    }
+  }
+
+  /** Roles have changed: requests that some replica failed may be decidable now. */
+  resettle(): void {
+    this.failures.resettle();
+  }
+
+  dismiss(link: Link, reason: string): void {
+    this.membership.dismiss(link, reason);
+  }
+
+  repair(offset: number, length: number, done: () => void): void {
+    this.membership.repair(offset, length, done);
+  }
+
+  /** Something changed that may let waiting requests start or be answered. */
+  pump(): void {
+    this.pumpAgain = true;
+    if (this.pumping) return;
+    this.pumping = true;
+    while (this.pumpAgain) {
+      this.pumpAgain = false;
+      this.ranges.grant();
+      for (const slot of this.requests.others.snapshot()) {
+        if (this.requests.state[slot] === SlotState.answered) this.reads.answer(slot);
+        else if (this.requests.isAnswered(slot)) this.finish(slot, Status.ok);
+      }
+      for (const slot of this.requests.mutations.snapshot()) {
+        if (this.requests.isAnswered(slot)) this.finish(slot, Status.ok);
+      }
+      this.startQueued();
+    }
+    this.pumping = false;
+  }
+
+  private startQueued(): void {
+    for (const slot of this.requests.queue.snapshot()) {
+      if (this.core.phase !== 'serving') return;
+      if (this.requests.state[slot] !== SlotState.queued) continue;
+      this.requests.queue.remove(slot);
+      this.requests.state[slot] = SlotState.idle;
+      if (this.tryStart(slot)) continue;
+      this.requests.enqueue(slot);
+    }
+  }
+
+  /** Holds new mutations; `drained` is called when none is at work. */
+  freeze(drained: () => void): void {
+    this.freezes += 1;
+    if (this.requests.mutations.size === 0 || this.faults.has('snapshot_unordered')) drained();
+    else this.drained.push(drained);
+  }
+
+  thaw(): void {
+    this.freezes -= 1;
+    this.pump();
+  }
+
+  lock(offset: number, length: number, onHeld: (lock: RangeLock) => void): RangeLock {
+    return this.ranges.lock(offset, length, onHeld);
+  }
+
+  unlock(lock: RangeLock): void {
+    this.ranges.unlock(lock);
+    this.pump();
+  }
+
+  /** The replica that has owed an answer since before its time, if any. */
+  overdue(now: number): Link | undefined {
+    return this.owed.overdue(now);
+  }
+
+  /** Chunks that a mutation at work touches. */
+  markActive(bitmap: Uint8Array): void {
+    const { slots, options } = this.core;
+    for (let at = 0; at < this.requests.mutations.size; at += 1) {
+      const slot = this.requests.mutations.at(at);
+      setRange(bitmap, options.geometry.chunkBytes, slots.offset[slot], slots.length[slot]);
+    }
+  }
+
+  /** Ends every request with an I/O error: this coordinator's time is over. */
+  failAll(): void {
+    for (const list of [this.requests.mutations, this.requests.others, this.requests.queue]) {
+      for (const slot of list.snapshot()) {
+        list.remove(slot);
+        this.requests.state[slot] = SlotState.idle;
+        this.core.host.complete(slot, Status.ioError);
+      }
+    }
+    this.ranges.clear();
   }
 }

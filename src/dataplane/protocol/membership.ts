@@ -12,7 +12,7 @@ export interface MembershipEvents {
   /** The replica is no longer one of the volume's. */
   departed(link: Link): void;
   /** Roles have changed. */
-  membershipChanged(): void;
+  changed(): void;
 }
 
 /**
@@ -86,7 +86,7 @@ export class Membership {
 
   evaluate(): void {
     const { core } = this;
-    if (this.change !== undefined || this.confirming || this.isOver) return;
+    if (this.change !== undefined || this.confirming || this.core.over) return;
     const [back] = this.takingBack;
     if (back !== undefined) {
       this.request({ type: 'add_in_sync', epoch: this.epoch(), replicaId: back });
@@ -124,13 +124,9 @@ export class Membership {
     this.changed();
   }
 
-  private get isOver(): boolean {
-    return this.core.phase === 'fenced' || this.core.phase === 'closed';
-  }
-
   private changed(): void {
     this.core.host.stateChanged();
-    this.events.membershipChanged();
+    this.events.changed();
     this.evaluate();
   }
 
@@ -218,7 +214,7 @@ export class Membership {
     for (const link of witnesses) {
       core.control(link, message, core.options.replicaTimeoutMs, (reply) => {
         waiting -= 1;
-        if (answered || this.isOver) return;
+        if (answered || this.core.over) return;
         if (reply.status !== Status.ok && link.up) this.events.dropLink(link, 'its store failed');
         const alive = reply.status === Status.ok && link.up;
         // Dropping a link may have answered for the others.

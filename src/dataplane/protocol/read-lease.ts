@@ -1,6 +1,9 @@
 import type { CoordinatorCore } from './core.js';
 import type { PlantedFaults } from './planted-faults.js';
 
+/** Our clock may run this much slower than a replica's before its lease is misjudged. */
+export const leaseSafety = 0.9;
+
 /**
  * While every replica that etcd counts on grants its lease, no newer
  * coordinator serves (rules L1 and W7).

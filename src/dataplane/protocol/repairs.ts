@@ -47,14 +47,15 @@ export class Repairs {
     const { maxHashBytes } = core.options.geometry;
     const next = (at: number): void => {
       // One that is away must be made equal as well, or be taken out first.
-      if (!this.over && core.links.some((link) => link.guardsReads && !link.up)) {
+      if (!this.core.over && core.links.some((link) => link.guardsReads && !link.up)) {
         this.waiting.push(() => next(at));
         return;
       }
       const source = core.inSyncUp()[0];
       // A joining one may have carried it out, and its resync may have passed the range already.
       const targets = core.links.filter((link) => link !== source && link.required && link.up);
-      if (this.over || at >= end || source === undefined || targets.length === 0) return done();
+      if (this.core.over || at >= end || source === undefined || targets.length === 0)
+        return done();
       const size = Math.min(maxHashBytes, end - at);
       this.copier.copy(source, targets, at, size, (result) => {
         if (result.failed === undefined) return next(at + size);
@@ -74,10 +75,6 @@ export class Repairs {
 
   abandon(): void {
     this.waiting = [];
-  }
-
-  private get over(): boolean {
-    return this.core.phase === 'fenced' || this.core.phase === 'closed';
   }
 
   private giveUp(failed: Link, targets: readonly Link[]): void {

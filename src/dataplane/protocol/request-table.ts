@@ -55,4 +55,11 @@ export class RequestTable {
     this.state[slot] = SlotState.queued;
     this.queue.add(slot);
   }
+
+  /** Every replica has answered the mutation or flush well, but the read lease had run out. */
+  isAnswered(slot: number): boolean {
+    const begun = this.state[slot] >= SlotState.mutation;
+    // Nothing assigned: it failed everywhere and is being repaired.
+    return begun && this.pending[slot] === 0 && this.assigned[slot] !== 0;
+  }
 }
