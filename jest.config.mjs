@@ -10,6 +10,8 @@ const common = {
 
 /** @type {import('jest').Config} */
 const config = {
+  // The suites run with temporary directories of their own.
+  cacheDirectory: '<rootDir>/.cache/jest',
   projects: [
     {
       ...common,
