@@ -33,6 +33,12 @@ function moving(): VolumeRecord {
   return planWish(record, asked, state) ?? record;
 }
 
+/** The moment after a replica has moved off another node, before anybody noted that it is done. */
+function fulfilledWish(): VolumeRecord {
+  const wish = { targetCount: 2, removing: [], added: ['v-a'], blocked: '' };
+  return testVolume('v', ['a', 'b'], { replicaWish: { ...wish, cause: 'drain' } });
+}
+
 const cases: readonly Case[] = [
   { name: 'nothing lies there', volumes: [testVolume('v', ['b'])], state: 'done', left: 0 },
   { name: 'its turn comes', volumes: [testVolume('v', ['a', 'b'])], state: 'moving', left: 1 },
@@ -40,6 +46,14 @@ const cases: readonly Case[] = [
   {
     name: 'no other node',
     volumes: [testVolume('v', ['a', 'b'])],
+    nodes: ['a', 'b'],
+    state: 'blocked',
+    left: 1,
+    reason: 'volume name-v: 1 replica(s) on distinct nodes are asked for and 0 can be placed',
+  },
+  {
+    name: 'no other node, and a wish that is fulfilled has not been ended yet',
+    volumes: [fulfilledWish()],
     nodes: ['a', 'b'],
     state: 'blocked',
     left: 1,

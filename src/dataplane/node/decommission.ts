@@ -5,6 +5,7 @@ import type { DecommissionNodeResponse } from '../../gen/px/v1/DecommissionNodeR
 import type { NodeStatus } from '../../gen/px/v1/NodeStatus.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
 import type { NodeRecord } from '../cluster/node-record.js';
+import { fulfilled } from '../protocol/replica-wish.js';
 import type { NodeContext } from './context.js';
 import { fenceNode, requireNode } from './fence-node.js';
 import { changeFlags, nodeStatus } from './node-flags.js';
@@ -83,7 +84,7 @@ function whyStuck(
   node: NodeRecord,
   state: ClusterState,
 ): string {
-  const { replicaWish: wish } = record;
+  const { replicaWish: wish } = fulfilled(record) ?? record;
   if (wish !== undefined) return wish.blocked;
   const hasSource = record.replicas.some(
     (replica) => replica.state === 'in_sync' && state.alive.has(replica.nodeId),

@@ -82,6 +82,15 @@ describe('planWish', () => {
     expect(plan(testVolume('v', ['a', 'b']), { count: 2, remove: ['d'] })).toBeUndefined();
   });
 
+  test("a wish that is fulfilled, and not ended yet, is in nobody's way", () => {
+    const wish = { targetCount: 2, removing: [], added: ['v-b'], blocked: '' };
+    const record = testVolume('v', ['a', 'b'], { replicaWish: { ...wish, cause: 'drain' } });
+    const planned = plan(record, { count: 3 });
+    expect(replicas(planned)).toEqual(['a', 'b', 'c:out']);
+    expect(planned?.replicaWish).toMatchObject({ cause: 'asked', added: [expect.any(String)] });
+    expect(plan(record, { count: 2 })).toBeUndefined();
+  });
+
   test.each([
     [{ count: 6 }, /count: must be 1 to 5, and is 6/],
     [{ count: 1, add: ['c', 'd'] }, /add_nodes: names 2 nodes for 1 replica/],

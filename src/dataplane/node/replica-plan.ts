@@ -2,7 +2,7 @@ import { PxError } from '../../kernel/errors.js';
 import type { ReplicaRecord, ReplicaWish, VolumeRecord } from '../../kernel/volume-record.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
 import { placeReplicas, type Placement } from '../cluster/placement.js';
-import { givenUp, stayingReplicas, withWish } from '../protocol/replica-wish.js';
+import { fulfilled, givenUp, stayingReplicas, withWish } from '../protocol/replica-wish.js';
 import { groupReplicas, isClosed, placementNodes, placementRules } from './placement-input.js';
 import { newReplica } from './replicas.js';
 
@@ -24,10 +24,12 @@ const unfilledAfterMs = 120_000;
  * it is so already. Throws when it can't be: nothing half done is wished for.
  */
 export function planWish(
-  record: VolumeRecord,
+  given: VolumeRecord,
   asked: AskedReplicas,
   state: ClusterState,
 ): VolumeRecord | undefined {
+  // A wish stands in the record for a moment longer than there is anything to do for it.
+  const record = fulfilled(given) ?? given;
   if (record.lifecycle !== 'ready') {
     throw new PxError('failed_precondition', `volume "${record.name}" is ${record.lifecycle}`);
   }
@@ -62,8 +64,8 @@ export function planWish(
     cause: asked.cause,
     blocked: '',
   };
-  const given = withWish(record, wish, []);
-  const named = place(given, state, add.length, add);
+  const wished = withWish(record, wish, []);
+  const named = place(wished, state, add.length, add);
   const placed = withWish(record, wish, named);
   return withWish(
     placed,
