@@ -20,12 +20,15 @@ export const outOfServiceTaint = {
 
 export const nodeLabels = {
   /**
-   * "true" on a Kubernetes node whose px node was decommissioned. The DaemonSets
+   * On a Kubernetes node whose px node was decommissioned: "true", or `wipeMark`. The DaemonSets
    * px-node and px-csi-node exclude it by their node affinity, so that px does
    * not join again by itself; px/enabled stays the user's.
    */
   decommissioned: 'px.io/decommissioned',
 } as const;
+
+/** The value of that label that a person gives: what px has on the node is to be removed. */
+export const wipeMark = 'wipe';
 
 export const nodeAnnotations = {
   /** Set by the operator on a node that it fenced: why ("dead", "unreachable", "taint"). */

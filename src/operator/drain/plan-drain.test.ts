@@ -12,7 +12,10 @@ function input(over: Over = {}): DrainInput {
     annotations: {},
     before: undefined,
     labelled: false,
+    kubeletReady: true,
     podThere: true,
+    stopped: true,
+    inUse: [],
     neededFor: undefined,
     ...rest,
     px:
@@ -122,6 +125,46 @@ it.each<[string, Over, readonly object[]]>([
     [move(true)],
   ],
   [
+    'px there has ended, and what outlives it has not',
+    {
+      annotations: decommission,
+      before: done,
+      labelled: true,
+      podThere: false,
+      stopped: false,
+      px: { replicas: 0, state: 'offline' },
+    },
+    [],
+  ],
+  [
+    'its machine is dead: nobody there can end anything',
+    {
+      annotations: decommission,
+      before: done,
+      labelled: true,
+      kubeletReady: false,
+      stopped: false,
+      px: { replicas: 0, state: 'offline' },
+    },
+    [move(true)],
+  ],
+  [
+    'its machine is dead: what was in use there is fenced',
+    {
+      annotations: decommission,
+      before: done,
+      kubeletReady: false,
+      inUse: ['volume db'],
+      px: { replicas: 0, state: 'offline' },
+    },
+    [{ kind: 'label' }],
+  ],
+  [
+    'it is empty, and volumes are in use there',
+    { annotations: decommission, before: done, inUse: ['volume db'], px: { replicas: 0 } },
+    [move(false)],
+  ],
+  [
     'its Kubernetes node is gone: there is nothing to label',
     {
       annotations: decommission,
@@ -186,6 +229,15 @@ describe('what the StorageNode shows', () => {
     const needed = input({ annotations: decommission, neededFor: 'it is a member' });
     expect(progressOf(needed, answer('done')).decommission).toEqual({
       ...{ state: 'Refused', replicasLeft: 0, message: 'it is a member' },
+    });
+  });
+
+  it('names what is in use', () => {
+    const used = input({ annotations: decommission, inUse: ['volume db (pod shop/db-0)'] });
+    expect(progressOf(used, answer('done')).decommission).toEqual({
+      ...{ state: 'Refused', replicasLeft: 0 },
+      message:
+        'in use there: volume db (pod shop/db-0). Drain the node ("kubectl drain"), and it goes on',
     });
   });
 

@@ -8,9 +8,13 @@ import { storageNodeAnnotations } from '../names.js';
  * the StorageNode's own status, and in a label of the Kubernetes node.
  *
  * A decommission goes: px moves every replica away (the node stays a member);
- * then the Kubernetes node gets a label that the DaemonSets exclude, so px there
- * ends; then px forgets the node; then the StorageNode goes. Forgetting comes
- * after the end of px there, or it would join again.
+ * when nothing is in use there any more, the Kubernetes node gets a label that
+ * the DaemonSets exclude, so px-node there ends, and a Job ends what outlives
+ * it; then px forgets the node; then the StorageNode goes. Forgetting comes
+ * after the end of px there, or it would join again, and it fences.
+ *
+ * On a node that is dead nobody can end anything, and nobody need: px forgets it
+ * at once (and fences it by that), and refuses it when it comes back.
  */
 export interface DrainInput {
   readonly annotations: Readonly<Record<string, string>>;
@@ -26,7 +30,13 @@ export interface DrainInput {
     | undefined;
   /** Undefined when there is no Kubernetes node of that name. */
   readonly labelled: boolean | undefined;
+  /** Whether the kubelet there is ready: only then does anything end, or begin, there. */
+  readonly kubeletReady: boolean;
   readonly podThere: boolean;
+  /** Whether what outlives the pod has ended, too. */
+  readonly stopped: boolean;
+  /** What is attached there or reserved for it, with the pods that use it. */
+  readonly inUse: readonly string[];
   /**
    * Why px there must go on though nothing of value is left on it: it is a member
    * of the internal key-value store that nobody could replace.
@@ -55,6 +65,10 @@ function wishOf(annotations: Readonly<Record<string, string>>): Wish {
   return 'none';
 }
 
+export function wantsToLeave(annotations: Readonly<Record<string, string>>): boolean {
+  return wishOf(annotations) === 'decommission';
+}
+
 /**
  * What a person did with pxctl is not undone: maintenance ends here only when
  * the annotation says "false", or was the reason for it and is gone.
@@ -69,7 +83,7 @@ function planMaintenance({ annotations, before, px }: DrainInput): readonly Drai
 }
 
 function planMove(input: DrainInput): readonly DrainAction[] {
-  const { px, labelled, podThere, before } = input;
+  const { px, labelled, kubeletReady, podThere, stopped, before } = input;
   const wish = wishOf(input.annotations);
   if (wish === 'none') {
     const cancel: DrainAction[] =
@@ -92,12 +106,21 @@ function planMove(input: DrainInput): readonly DrainAction[] {
   const wasEmpty = before?.decommission?.state === 'Done' || labelled === true;
   if (!wasEmpty || px.replicas > 0) return [{ kind: 'move', forget: false }];
   if (labelled === false) {
-    // The pod's end would be the member's: two of three left would bear no other loss.
-    return input.neededFor === undefined ? [{ kind: 'label' }] : [{ kind: 'move', forget: false }];
+    return whyHeld(input) === undefined ? [{ kind: 'label' }] : [{ kind: 'move', forget: false }];
   }
   // Its pod is ending, or px there has not given up its lease yet.
-  if (podThere || px.state !== 'offline') return [];
-  return [{ kind: 'move', forget: true }];
+  if (px.state !== 'offline') return [];
+  return kubeletReady && (podThere || !stopped) ? [] : [{ kind: 'move', forget: true }];
+}
+
+/** Why px on an empty node must go on: its end would be that of something else. */
+function whyHeld({ px, inUse, neededFor }: DrainInput): string | undefined {
+  // What a dead node had in use is fenced when it is forgotten.
+  if (px?.state !== 'offline' && inUse.length > 0) {
+    return `in use there: ${inUse.join('; ')}. Drain the node ("kubectl drain"), and it goes on`;
+  }
+  // Two of three members left would bear no other loss.
+  return neededFor;
 }
 
 /** What the StorageNode shows of it. */
@@ -185,9 +208,8 @@ function decommissionOf(input: DrainInput, answer: MoveAnswer | undefined): Deco
   const { replicasLeft, reasons } = answer;
   if (answer.state === 'done') {
     const waits = wishOf(input.annotations) === 'decommission' && input.labelled === false;
-    if (waits && input.neededFor !== undefined) {
-      return { state: 'Refused', replicasLeft, message: input.neededFor };
-    }
+    const held = waits ? whyHeld(input) : undefined;
+    if (held !== undefined) return { state: 'Refused', replicasLeft, message: held };
     const forgets = wishOf(input.annotations) === 'decommission';
     const message = forgets ? 'no replica is left; the node leaves' : 'no replica is left';
     return { state: 'Done', replicasLeft, message };

@@ -76,6 +76,12 @@ describe('which nodes are failed over', () => {
     ['fenced, the kubelet is back alone', { px: offline, taint: 'ours', fenced: 'dead' }, []],
     ['fenced and back', { taint: 'ours', fenced: 'dead' }, release],
     ['back, its mark was removed by hand', { taint: 'ours' }, release],
+    ['fenced, then forgotten, and back', { px: undefined, taint: 'ours', fenced: 'dead' }, release],
+    [
+      'fenced, then forgotten, and away',
+      { px: undefined, taint: 'ours', fenced: 'dead', kubelet: dead },
+      [],
+    ],
     ['fenced for a user, it lives', { taint: 'user', fenced: 'taint' }, []],
     ['fenced for a user who took the taint away', { fenced: 'taint' }, release],
     [

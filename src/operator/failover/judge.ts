@@ -87,7 +87,11 @@ function judgeNode(
   settings: FailoverSettings,
 ): FailoverAction | { readonly reason: string } | undefined {
   const { name, px } = node;
-  if (px === undefined) return undefined;
+  if (px === undefined) {
+    // Forgotten by px, which fences it for good: only its kubelet can be back.
+    const isOver = evidence.pxIsFresh && node.fenced !== undefined && isFresh(node.kubelet);
+    return isOver && node.taint !== 'user' ? { kind: 'release', node: name } : undefined;
+  }
   const failure = evidence.pxIsFresh ? failureOf(node, settings) : undefined;
   if (node.fenced !== undefined) {
     if (failure !== undefined || isStillAway(node, evidence)) {

@@ -5,18 +5,17 @@ import type { NodeStatus__Output } from '../../gen/px/v1/NodeStatus.js';
 import { toPxError } from '../../kernel/errors.js';
 import { activeCluster } from '../active-cluster.js';
 import { conditionBoard } from '../condition-board.js';
-import type { KubeNode } from '../failover/fenced-node.js';
-import { clusterAnnotations, nodeLabels } from '../names.js';
+import { clusterAnnotations } from '../names.js';
+import { nodeConfigs, openNodeCaches, wantedNodes, type NodeCaches } from '../node-caches.js';
 import type {
   Controller,
   KubeCache,
-  KubeObject,
   OperatorContext,
   ReconcileResult,
   SetUpController,
 } from '../ports.js';
 import { pxView } from '../px-view.js';
-import { annotationKeys, labelKeys, names } from '../storage-cluster/names.js';
+import { annotationKeys, names } from '../storage-cluster/names.js';
 import {
   currentRevision,
   observePod,
@@ -43,17 +42,9 @@ const idleMaxAgeMs = 60_000;
 const busyMaxAgeMs = 200;
 const checkTimeoutMs = 10_000;
 
-interface ConfigMap extends KubeObject {
-  readonly data?: Readonly<Record<string, string>>;
-}
-
-interface Caches {
-  readonly clusters: KubeCache<StorageCluster>;
-  readonly nodes: KubeCache<KubeNode>;
-  readonly pods: KubeCache<DaemonPod>;
+interface Caches extends NodeCaches {
   readonly daemonSets: KubeCache<DaemonSet>;
   readonly revisions: KubeCache<ControllerRevision>;
-  readonly configs: KubeCache<ConfigMap>;
 }
 
 /**
@@ -61,34 +52,21 @@ interface Caches {
  * DaemonSet is OnDelete: its controller makes the new pod when the old one goes.
  */
 export const setUpRollout: SetUpController = (context, enqueue) => {
-  const { namespace } = context;
-  const inNamespace = { namespace };
+  const inNamespace = { namespace: context.namespace };
+  const wake = (): void => enqueue(key);
   const caches: Caches = {
-    clusters: context.cache(resources.storageCluster),
-    nodes: context.cache(resources.node),
-    pods: context.cache(resources.pod, {
-      namespace,
-      labelSelector: `${labelKeys.name}=px,${labelKeys.component}=node`,
-    }),
+    ...openNodeCaches(context, wake),
     daemonSets: context.cache(resources.daemonSet, inNamespace),
     revisions: context.cache(resources.controllerRevision, inNamespace),
-    configs: context.cache(resources.configMap, inNamespace),
   };
-  const wake = (): void => enqueue(key);
-  caches.clusters.onChange(wake);
   const controller = new RolloutController(context, caches);
   caches.pods.onChange(({ metadata }, change) => {
     if (change === 'gone') controller.forget(metadata.uid);
-    wake();
   });
   caches.revisions.onChange(wake);
   caches.daemonSets.onChange(({ metadata }) => {
     if (metadata.name === names.node) wake();
   });
-  caches.configs.onChange(({ metadata }) => {
-    if (metadata.name === names.config) wake();
-  });
-  pxView(context).onNodesChange(wake);
   return controller;
 };
 
@@ -169,7 +147,7 @@ class RolloutController implements Controller {
     replicas: ReadonlyMap<string, NodeReplicas>,
   ): readonly RolloutNode[] {
     const { namespace } = this.#context;
-    const configs = this.#caches.configs.get({ namespace, name: names.config })?.data ?? {};
+    const configs = nodeConfigs(this.#caches, namespace);
     const pods = new Map<string, DaemonPod>();
     for (const pod of this.#caches.pods.all()) {
       const name = pod.spec?.nodeName;
@@ -177,17 +155,13 @@ class RolloutController implements Controller {
       if (name === undefined || pods.get(name)?.metadata.deletionTimestamp !== undefined) continue;
       pods.set(name, pod);
     }
-    const wanted = this.#caches.nodes
-      .all()
-      .filter(({ metadata }) => metadata.labels?.[nodeLabels.decommissioned] === undefined)
-      .map(({ metadata }) => metadata.name)
-      .filter((name) => configs[`${name}.json`] !== undefined);
+    const wanted = wantedNodes(this.#caches, namespace);
     const nameOf = new Map(px.map(({ id, name }) => [id, name]));
     return [...new Set([...wanted, ...pods.keys()])].sort().map((name): RolloutNode => {
       const status = px.find((one) => one.name === name);
       const node = this.#caches.nodes.get({ name });
       const pod = pods.get(name);
-      const config = configs[`${name}.json`];
+      const config = configs.get(name);
       const here = status === undefined ? undefined : replicas.get(status.id);
       return {
         name,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isKvdbInternal, type StorageClusterSpec } from '../../crds/storage-cluster.js';
+import { nodeLabels, wipeMark } from '../names.js';
 import { clusterIdOf } from './cluster-id.js';
 import { imagesOf } from './images.js';
 import type { KubeNode, Secret } from './kubernetes-types.js';
@@ -7,7 +8,7 @@ import { annotationKeys, names } from './names.js';
 import { nodeConfig, type KvdbPlan } from './node-config.js';
 import { mayRun, placementOf } from './node-selection.js';
 import type { Observed } from './observed.js';
-import type { Plan, PlannedVolume } from './plan.js';
+import type { Leaver, Plan, PlannedVolume } from './plan.js';
 
 /** Undefined while the members of the internal key-value store are not chosen. */
 export function buildPlan(observed: Observed): Plan | undefined {
@@ -40,6 +41,7 @@ export function buildPlan(observed: Observed): Plan | undefined {
         nodeConfig(spec, clusterId, kvdb, node),
       ]),
     ),
+    leavers: leaversOf(observed, (node) => nodeConfig(spec, clusterId, kvdb, node)),
     defaultStorageClasses:
       cluster.metadata.annotations?.[annotationKeys.disableStorageClass] !== 'true',
     apiAddress: apiAddress(observed),
@@ -53,6 +55,20 @@ export function eligibleNodes({ spec, nodes }: Pick<Observed, 'spec' | 'nodes'>)
   return nodes
     .filter((node) => mayRun(node, placement))
     .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+}
+
+/** Those whose label alone keeps px away: what px left running there must end. */
+function leaversOf(
+  { spec, nodes }: Observed,
+  config: (node: KubeNode) => string,
+): readonly Leaver[] {
+  const placement = placementOf(spec.placement);
+  return nodes.flatMap((node) => {
+    const { [nodeLabels.decommissioned]: mark, ...labels } = node.metadata.labels ?? {};
+    const unmarked = { ...node, metadata: { ...node.metadata, labels } };
+    if (mark === undefined || !mayRun(unmarked, placement)) return [];
+    return [{ node: node.metadata.name, config: config(node), wipe: mark === wipeMark }];
+  });
 }
 
 function kvdbPlan({ spec, kvdbMembers, kvdbReplaced, kvdbSecret }: Observed): KvdbPlan | undefined {

@@ -150,7 +150,7 @@ function lastWiper(
   return [wipeJob(plan, { node: node.name, devices: true, kvdbKeys: true })];
 }
 
-function hasStoragePod(pods: readonly Pod[], node: string): boolean {
+export function hasStoragePod(pods: readonly Pod[], node: string): boolean {
   return pods.some(
     ({ metadata, spec }) =>
       spec?.nodeName === node &&

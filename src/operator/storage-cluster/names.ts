@@ -13,6 +13,7 @@ export const names = {
   kvdb: 'px-kvdb',
   disruptionBudget: 'px-node',
   wipe: 'px-wipe',
+  stop: 'px-stop',
   snapshotClass: 'px-csi-snapclass',
 } as const;
 

@@ -31,10 +31,20 @@ export interface Plan {
   readonly kvdbSecret: { readonly name: string; readonly hash: string } | undefined;
   /** `<node name>.json` of every node that may run px. */
   readonly nodeConfigs: Readonly<Record<string, string>>;
+  readonly leavers: readonly Leaver[];
   readonly defaultStorageClasses: boolean;
   /** host:port of the Service px-api: its address, as a cluster need not have a DNS. */
   readonly apiAddress: string;
   readonly api: ApiFeatures;
+}
+
+/** A node that was decommissioned, and that px would run on but for that. */
+export interface Leaver {
+  readonly node: string;
+  /** What ends there must know where it was. */
+  readonly config: string;
+  /** A person asks for the removal of all that px has there, by the label's value. */
+  readonly wipe: boolean;
 }
 
 export interface PlannedVolume {

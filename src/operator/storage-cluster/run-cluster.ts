@@ -19,6 +19,7 @@ import {
   wasReplaced,
   type KvdbMember,
 } from './kvdb-members.js';
+import { leaverJobs } from './leavers.js';
 import { kvdbMembersObject } from './components/kvdb-members.js';
 import type { Secret } from './kubernetes-types.js';
 import { parseMiscArgs } from './misc-args.js';
@@ -262,9 +263,15 @@ async function bringAbout(tools: Tools, plan: Plan, { members, replaced }: Chose
     ...(members.length === 0 ? [] : [kvdbMembersObject(name, namespace, members, replaced)]),
     ...desiredObjects(plan),
   ];
-  const failures = await tools.applier.applyAll(wanted);
+  const { caches } = tools;
+  const { kept, made } = leaverJobs(plan, {
+    jobs: caches.jobs.all(),
+    pods: caches.pods.all(),
+    nodes: caches.nodes.all(),
+  });
+  const failures = await tools.applier.applyAll([...wanted, ...made]);
   const found = await findOwned(tools.context, tools.caches);
-  for (const { resource, object } of superfluous(found, wanted, name)) {
+  for (const { resource, object } of superfluous(found, [...wanted, ...kept], name)) {
     const { uid } = object.metadata;
     tools.context.logger.info('removes what is no longer wanted', {
       kind: object.kind,

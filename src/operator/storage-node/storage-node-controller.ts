@@ -8,22 +8,26 @@ import type { StorageNode } from '../../crds/storage-node.js';
 import type { NodeStatus__Output } from '../../gen/px/v1/NodeStatus.js';
 import { toPxError } from '../../kernel/errors.js';
 import { activeCluster } from '../active-cluster.js';
+import { usesOn } from '../drain/in-use.js';
 import { drainNode, noteProgress } from '../drain/drain-node.js';
-import type { DrainInput, NodeProgress } from '../drain/plan-drain.js';
+import { wantsToLeave, type DrainInput, type NodeProgress } from '../drain/plan-drain.js';
 import { taintOwner, type KubeNode } from '../failover/fenced-node.js';
 import { nodeLabels } from '../names.js';
+import { openNodeCaches, wantedNodes, type NodeCaches } from '../node-caches.js';
 import type {
   Controller,
   Enqueue,
   KubeCache,
-  KubeObject,
   OperatorContext,
   ReconcileResult,
   SetUpController,
 } from '../ports.js';
 import { pxView } from '../px-view.js';
 import { observePod, type DaemonPod } from '../rollout/observe-pods.js';
-import { labelKeys, names } from '../storage-cluster/names.js';
+import { stopJobName, wipeJobName } from '../storage-cluster/components/wiper.js';
+import type { Job } from '../storage-cluster/kubernetes-types.js';
+import { labelKeys } from '../storage-cluster/names.js';
+import type { PersistentVolume, WorkloadPod } from '../workloads.js';
 import type { NodeObservation } from './phase.js';
 import { desiredStorageNode, differs } from './storage-node-object.js';
 
@@ -35,40 +39,27 @@ const relaxedMs = 20_000;
 const busyMs = 5_000;
 const pxMaxAgeMs = 2_000;
 
-interface ConfigMap extends KubeObject {
-  readonly data?: Readonly<Record<string, string>>;
-}
-
-interface Caches {
-  readonly clusters: KubeCache<StorageCluster>;
+interface Caches extends NodeCaches {
   readonly storageNodes: KubeCache<StorageNode>;
-  readonly nodes: KubeCache<KubeNode>;
-  readonly pods: KubeCache<DaemonPod>;
-  readonly configs: KubeCache<ConfigMap>;
+  /** What ends px on a decommissioned node. */
+  readonly jobs: KubeCache<Job>;
 }
 
 /** Keeps one StorageNode for each node of the cluster, and does what its annotations ask for. */
 export const setUpStorageNodes: SetUpController = (context, enqueue) => {
   const { namespace } = context;
-  const caches: Caches = {
-    clusters: context.cache(resources.storageCluster),
-    storageNodes: context.cache(resources.storageNode),
-    nodes: context.cache(resources.node),
-    pods: context.cache(resources.pod, {
-      namespace,
-      labelSelector: `${labelKeys.name}=px,${labelKeys.component}=node`,
-    }),
-    configs: context.cache(resources.configMap, { namespace }),
-  };
   const wake = (): void => enqueue(key);
-  caches.clusters.onChange(wake);
+  const caches: Caches = {
+    ...openNodeCaches(context, wake),
+    storageNodes: context.cache(resources.storageNode),
+    jobs: context.cache(resources.job, {
+      namespace,
+      labelSelector: `${labelKeys.managedBy}=px-operator`,
+    }),
+  };
   watchWishes(caches.storageNodes, enqueue);
-  caches.pods.onChange(wake);
-  caches.configs.onChange(({ metadata }) => {
-    if (metadata.name === names.config) wake();
-  });
   watchNodes(caches.nodes, enqueue);
-  pxView(context).onNodesChange(wake);
+  caches.jobs.onChange(wake);
   return new StorageNodeController(context, caches);
 };
 
@@ -156,24 +147,25 @@ class StorageNodeController implements Controller {
 
   /** Nodes that run px, should run it, or have something on record in px. */
   #members(px: PxNodes): readonly string[] {
-    const { namespace } = this.#context;
-    const { nodes, pods, configs, storageNodes } = this.#caches;
-    const wanted = configs.get({ namespace, name: names.config })?.data ?? {};
-    const isWanted = ({ metadata }: KubeNode): boolean =>
-      wanted[`${metadata.name}.json`] !== undefined &&
-      metadata.labels?.[nodeLabels.decommissioned] === undefined;
+    const { pods, storageNodes } = this.#caches;
     const known = px?.map(({ name }) => name);
     return [
       ...new Set([
-        ...nodes
+        ...wantedNodes(this.#caches, this.#context.namespace),
+        // That of a dead node that was decommissioned stays until the Node is deleted.
+        ...pods
           .all()
-          .filter(isWanted)
-          .map(({ metadata }) => metadata.name),
-        ...pods.all().flatMap(({ spec }) => spec?.nodeName ?? []),
+          .flatMap(({ spec }) => spec?.nodeName ?? [])
+          .filter((name) => !this.#isDecommissioned(name)),
         // While px is silent nothing says that a node is gone.
         ...(known ?? storageNodes.all().map(({ metadata }) => metadata.name)),
       ]),
     ].sort();
+  }
+
+  #isDecommissioned(name: string): boolean {
+    const node = this.#caches.nodes.get({ name });
+    return node !== undefined && observeNode(node).decommissioned;
   }
 
   /** False when it is worth another look soon. */
@@ -231,8 +223,9 @@ class StorageNodeController implements Controller {
     all: PxNodes,
   ): Promise<{ readonly progress: NodeProgress; readonly busy: boolean }> {
     const node = this.#caches.nodes.get({ name });
+    const annotations = before?.metadata.annotations ?? {};
     const input: DrainInput = {
-      annotations: before?.metadata.annotations ?? {},
+      annotations,
       before: before?.status,
       px:
         px === undefined
@@ -248,10 +241,31 @@ class StorageNodeController implements Controller {
         node === undefined
           ? undefined
           : node.metadata.labels?.[nodeLabels.decommissioned] !== undefined,
+      kubeletReady: node !== undefined && observeNode(node).ready,
       podThere: this.#podOn(name) !== undefined,
+      stopped: this.#hasStopped(name),
+      inUse: wantsToLeave(annotations) && px !== undefined ? await this.#usesOn(name, px.id) : [],
       neededFor: internalKvdb && px?.kvdb_member === true ? this.#whyNeeded(all ?? []) : undefined,
     };
     return drainNode(this.#context, name, input);
+  }
+
+  /** Whichever of the two Jobs a person's wish has had made. */
+  #hasStopped(name: string): boolean {
+    const jobs = [wipeJobName(name), stopJobName(name)];
+    return this.#caches.jobs
+      .all()
+      .some(({ metadata, status }) => jobs.includes(metadata.name) && (status?.succeeded ?? 0) > 0);
+  }
+
+  async #usesOn(name: string, pxId: string): Promise<readonly string[]> {
+    const { kube } = this.#context;
+    const [volumes, pods, persistentVolumes] = await Promise.all([
+      pxView(this.#context).volumes(0),
+      kube.list<WorkloadPod>(resources.pod, { fieldSelector: `spec.nodeName=${name}` }),
+      kube.list<PersistentVolume>(resources.persistentVolume),
+    ]);
+    return usesOn(pxId, volumes, pods, persistentVolumes);
   }
 
   /** Of a member of the internal key-value store; its successor is chosen once it is gone. */

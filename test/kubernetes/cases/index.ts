@@ -5,6 +5,7 @@ import { databaseFailover } from './database-failover.js';
 import { examples } from './examples.js';
 import { interruptionsCase } from './interruptions.js';
 import { manyClaims } from './many-claims.js';
+import { nodeOperations } from './node-operations.js';
 import { storagePolicies } from './storage-policies.js';
 import { storageSuite } from './storage-suite.js';
 import { tutorial } from './tutorial.js';
@@ -19,6 +20,7 @@ export const cases: readonly KubernetesCase[] = [
   examples,
   interruptionsCase,
   storageSuite,
+  nodeOperations,
   // Takes px away, so that it comes last.
   chartLife,
 ];

@@ -18,6 +18,7 @@ import { inotifyShortage } from './inotify.js';
 import { changedSettings, readSettings, type Settings } from './kernel-settings.js';
 import { clusterLayout, nodeLayout, type ClusterLayout, type NodeLayout } from './layout.js';
 import {
+  addRoutes,
   cutFromApi,
   cutFromPeers,
   healApi,
@@ -25,10 +26,11 @@ import {
   listNamespaces,
   makeHub,
   removeNamespace,
+  removeRoutes,
   setLink,
 } from './network.js';
-import { endInit, inNode, killNode, startNode, type NodeMachine } from './node.js';
-import { makePki } from './pki.js';
+import { endInit, inNode, killNode, removeNode, startNode, type NodeMachine } from './node.js';
+import { addToPki, makePki } from './pki.js';
 import { pipeInto } from './pipe.js';
 import { initPid, killAll, listProcesses } from './processes.js';
 
@@ -77,15 +79,24 @@ const importTimeoutMs = 300_000;
 /** A real Kubernetes on this machine. Disposing of it leaves nothing behind. */
 export class KubernetesCluster {
   readonly layout: ClusterLayout;
-  readonly nodes: readonly NodeLayout[];
-  readonly options: ClusterOptions;
+  private shape: ClusterOptions;
   private readonly settings: Settings;
+  /** Archives that were loaded into every node: a node that is added gets them, too. */
+  private readonly loaded: string[] = [];
 
   private constructor(options: ClusterOptions, settings: Settings) {
-    this.options = options;
+    this.shape = options;
     this.settings = settings;
     this.layout = clusterLayout(options.dir);
-    this.nodes = Array.from({ length: options.nodes }, (_, i) => nodeLayout(this.layout, i + 1));
+  }
+
+  get options(): ClusterOptions {
+    return this.shape;
+  }
+
+  get nodes(): readonly NodeLayout[] {
+    const { nodes } = this.shape;
+    return Array.from({ length: nodes }, (_, index) => nodeLayout(this.layout, index + 1));
   }
 
   /** Brings a cluster up in a directory of its own; what a crash left there goes first. */
@@ -97,10 +108,14 @@ export class KubernetesCluster {
     const settings = await readSettings();
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const cluster = new KubernetesCluster({ ...options, dir }, settings);
-    const state: StateFile = { ...cluster.options, settings };
-    await writeFile(cluster.layout.stateFile, JSON.stringify(state, null, 2));
+    await cluster.save();
     await cluster.boot();
     return cluster;
+  }
+
+  private async save(): Promise<void> {
+    const state: StateFile = { ...this.shape, settings: this.settings };
+    await writeFile(this.layout.stateFile, JSON.stringify(state, null, 2));
   }
 
   /** The cluster that runs in `dir`. */
@@ -161,6 +176,34 @@ export class KubernetesCluster {
     };
     await Promise.all([controlPlane(), machines()]);
     await this.waitNodesReady();
+  }
+
+  /** Brings one more node up, as a user who buys a machine; answers its name. */
+  async addNode(): Promise<string> {
+    const shortage = await inotifyShortage(1);
+    if (shortage !== undefined) throw new Error(shortage);
+    this.shape = { ...this.shape, nodes: this.shape.nodes + 1 };
+    // First of all: whatever happens from here, the node is one of those that are taken down.
+    await this.save();
+    const node = this.node(`node-${this.shape.nodes}`);
+    await addToPki(this.layout, node);
+    await addRoutes(this.layout, node, this.nodes);
+    await startNode(this.machine(node));
+    for (const image of [...this.options.images, ...this.loaded])
+      await this.importInto(node, image);
+    await this.waitNodesReady();
+    return node.name;
+  }
+
+  /** Takes the node away that was added last: the machine and its Node object. */
+  async removeLastNode(): Promise<void> {
+    const node = this.node(`node-${this.shape.nodes}`);
+    await this.killNode(node.name);
+    await this.kubectl(['delete', 'node', node.name, '--ignore-not-found']);
+    await removeRoutes(this.layout, node, this.nodes);
+    await removeNode(this.machine(node));
+    this.shape = { ...this.shape, nodes: this.shape.nodes - 1 };
+    await this.save();
   }
 
   private machine(node: NodeLayout): NodeMachine {
@@ -277,6 +320,7 @@ export class KubernetesCluster {
   /** Imports an image archive (OCI layout or "docker save") into each node's containerd. */
   async loadImage(file: string, nodeNames?: readonly string[]): Promise<void> {
     const nodes = nodeNames?.map((name) => this.node(name)) ?? this.nodes;
+    if (nodeNames === undefined) this.loaded.push(path.resolve(file));
     for (const node of nodes) await this.importInto(node, path.resolve(file));
   }
 

@@ -126,13 +126,14 @@ export async function detachInnerLoops(node: NodeLayout): Promise<void> {
   await rm(recordOf(node), { force: true });
 }
 
-export async function listDiskLoops(cluster: ClusterLayout): Promise<string[]> {
+export async function listDiskLoops({ dir }: Pick<ClusterLayout, 'dir'>): Promise<string[]> {
   const loops = await listLoops();
-  return loops.filter((l) => isUnder(l.backingFile, cluster.dir)).map((l) => l.device);
+  return loops.filter((l) => isUnder(l.backingFile, dir)).map((l) => l.device);
 }
 
-export async function detachDisks(cluster: ClusterLayout): Promise<void> {
-  for (const device of await listDiskLoops(cluster)) {
+/** Those of the whole cluster, or of one node, by the directory that they lie in. */
+export async function detachDisks(where: Pick<ClusterLayout, 'dir'>): Promise<void> {
+  for (const device of await listDiskLoops(where)) {
     await tryRun('losetup', ['-d', device], { timeoutMs: 10_000 });
   }
 }

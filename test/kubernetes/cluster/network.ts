@@ -31,6 +31,32 @@ export async function makeHub(cluster: ClusterLayout, nodes: readonly NodeLayout
   }
 }
 
+/** A node that comes later: the others learn the way to its pods. Its own routes it makes itself. */
+export async function addRoutes(
+  cluster: ClusterLayout,
+  node: NodeLayout,
+  peers: readonly NodeLayout[],
+): Promise<void> {
+  for (const namespace of routers(cluster, node, peers)) {
+    await ip(['-n', namespace, 'route', 'replace', node.podCidr, 'via', node.address]);
+  }
+}
+
+export async function removeRoutes(
+  cluster: ClusterLayout,
+  node: NodeLayout,
+  peers: readonly NodeLayout[],
+): Promise<void> {
+  for (const namespace of routers(cluster, node, peers)) {
+    await ip(['-n', namespace, 'route', 'del', node.podCidr]);
+  }
+}
+
+function routers(cluster: ClusterLayout, node: NodeLayout, peers: readonly NodeLayout[]): string[] {
+  const others = peers.filter(({ index }) => index !== node.index);
+  return [cluster.hubNamespace, ...others.map(({ namespace }) => namespace)];
+}
+
 export async function makeNodeNetwork(
   cluster: ClusterLayout,
   node: NodeLayout,

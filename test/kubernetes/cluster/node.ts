@@ -2,10 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { tryRun } from '../../../tools/lib/run.js';
+import { run, tryRun } from '../../../tools/lib/run.js';
 import { GiveUp, waitFor } from '../../../tools/lib/wait.js';
-import { makeNodeCgroups, removeNodeCgroups } from './cgroups.js';
-import { abortFuse, attachDisks, detachInnerLoops, recordInnerLoops } from './disks.js';
+import { listCgroups, makeNodeCgroups, removeNodeCgroups } from './cgroups.js';
+import {
+  abortFuse,
+  attachDisks,
+  detachDisks,
+  detachInnerLoops,
+  recordInnerLoops,
+} from './disks.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
 import { makeNodeNetwork, removeNodeNetwork, setLink } from './network.js';
 import { writeNodeFiles } from './node-files.js';
@@ -81,6 +87,19 @@ export async function startNode(machine: NodeMachine): Promise<number> {
     });
   }
   return waitBooted(machine, logFile);
+}
+
+/** Of a node that is dead: its disks go, too. */
+export async function removeNode(machine: NodeMachine): Promise<void> {
+  const { cluster, node } = machine;
+  await clearDeadNode(machine);
+  await detachDisks(node);
+  await waitFor(`end of the cgroups of ${node.name}`, endTimeoutMs, async () => {
+    await removeNodeCgroups(node);
+    const left = await listCgroups(cluster);
+    return left.some((name) => path.basename(name) === node.cgroup) ? undefined : true;
+  });
+  await run('rm', ['-rf', '--one-file-system', node.dir], { timeoutMs: endTimeoutMs });
 }
 
 async function clearDeadNode({ cluster, node }: NodeMachine): Promise<void> {

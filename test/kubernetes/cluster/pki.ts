@@ -62,13 +62,22 @@ function requests(cluster: ClusterLayout, nodes: readonly NodeLayout[]): Request
     { name: 'scheduler', commonName: 'system:kube-scheduler' },
     { name: 'kube-proxy', commonName: 'system:kube-proxy' },
     { name: 'dns', commonName: dnsUser },
-    ...nodes.map((node) => ({
-      name: node.name,
-      commonName: `system:node:${node.name}`,
-      organization: 'system:nodes',
-      alternativeNames: [`DNS:${node.name}`, `IP:${node.address}`],
-    })),
+    ...nodes.map(nodeRequest),
   ];
+}
+
+function nodeRequest(node: NodeLayout): Request {
+  return {
+    name: node.name,
+    commonName: `system:node:${node.name}`,
+    organization: 'system:nodes',
+    alternativeNames: [`DNS:${node.name}`, `IP:${node.address}`],
+  };
+}
+
+/** Of a node that joins a cluster which has its authority already. */
+export async function addToPki(cluster: ClusterLayout, node: NodeLayout): Promise<void> {
+  await sign(cluster.pkiDir, nodeRequest(node));
 }
 
 /** A client's configuration, with everything in one file. */

@@ -6,7 +6,8 @@ interface VolumeJson {
   readonly id: string;
   readonly locator: { readonly name: string };
   readonly status: string;
-  readonly replica_sets?: unknown;
+  readonly spec: { readonly ha_level: string };
+  readonly replicas: readonly { readonly node_id: string; readonly state: string }[];
 }
 
 /** Runs pxctl in a px-node pod that is ready. */

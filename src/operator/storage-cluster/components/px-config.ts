@@ -7,6 +7,9 @@ export const pxConfig: Component = (plan) => [
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: ownedMeta(plan, names.config, 'common'),
-    data: plan.nodeConfigs,
+    data: {
+      ...plan.nodeConfigs,
+      ...Object.fromEntries(plan.leavers.map(({ node, config }) => [`${node}.json`, config])),
+    },
   },
 ];

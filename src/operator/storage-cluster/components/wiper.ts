@@ -6,6 +6,8 @@ import { hostMounts, hostPod, nodeNameEnv } from './px-node.js';
 
 export interface WipeOrder {
   readonly node: string;
+  /** Only what runs and is mounted ends; the state of the node stays. */
+  readonly onlyStop?: boolean;
   /** Also what is on the devices. */
   readonly devices: boolean;
   /** Also the cluster's records in an external key-value store: the last one only. */
@@ -14,8 +16,16 @@ export interface WipeOrder {
 
 /** Names of nodes may be longer than those of Jobs, whose pods carry them as a label. */
 export function wipeJobName(node: string): string {
+  return jobName(names.wipe, node);
+}
+
+export function stopJobName(node: string): string {
+  return jobName(names.stop, node);
+}
+
+function jobName(prefix: string, node: string): string {
   const digest = createHash('sha256').update(node).digest('hex').slice(0, 8);
-  return `${names.wipe}-${node.replace(/[^a-z0-9-]/g, '-').slice(0, 40)}-${digest}`;
+  return `${prefix}-${node.replace(/[^a-z0-9-]/g, '-').slice(0, 40)}-${digest}`;
 }
 
 export const wipedNodeAnnotation = 'px.io/node';
@@ -26,8 +36,9 @@ export function wipeJob(plan: Plan, order: WipeOrder): Manifest {
     apiVersion: 'batch/v1',
     kind: 'Job',
     metadata: {
-      ...ownedMeta(plan, wipeJobName(order.node), 'wipe'),
-      annotations: { [wipedNodeAnnotation]: order.node },
+      ...ownedMeta(plan, (order.onlyStop === true ? stopJobName : wipeJobName)(order.node), 'wipe'),
+      // One that only ends what runs tells nobody that the node is clean.
+      ...(order.onlyStop === true ? {} : { annotations: { [wipedNodeAnnotation]: order.node } }),
     },
     spec: {
       // It is asked again until it succeeds: half a removal is no state to stop in.
@@ -47,11 +58,11 @@ export function wipeJob(plan: Plan, order: WipeOrder): Manifest {
               name: names.wipe,
               image: plan.images.px,
               imagePullPolicy: plan.imagePullPolicy,
-              command: ['px-node', 'wipe'],
+              command: ['px-node', order.onlyStop === true ? 'stop' : 'wipe'],
               args: [
                 `--config-dir=${paths.configDir}`,
                 '--node-name=$(NODE_NAME)',
-                '--yes',
+                ...(order.onlyStop === true ? [] : ['--yes']),
                 ...(order.devices ? ['--devices'] : []),
                 ...(order.kvdbKeys ? ['--kvdb-keys'] : []),
               ],
