@@ -8,6 +8,7 @@ it.each([
     { 'resync-mib-per-second': '1', 'timing-replica-timeout-ms': '5000' },
     { timing: { resyncBytesPerSecond: 1_048_576, replicaTimeoutMs: 5000 } },
   ],
+  [{ 'replace-replica-after-minutes': '90' }, { timing: { replaceReplicaAfterMs: 5_400_000 } }],
   // Of other parts of the operator.
   [{ 'failover-seconds': '30' }, {}],
 ])('%j', (options, config) => {

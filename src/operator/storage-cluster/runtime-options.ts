@@ -28,6 +28,9 @@ const known: Readonly<Record<string, Option>> = {
     read: (value) =>
       ['debug', 'info', 'warn', 'error'].includes(value) ? { logLevel: value } : undefined,
   },
+  'replace-replica-after-minutes': whole(1, 100_000, (minutes) => ({
+    timing: { replaceReplicaAfterMs: minutes * 60_000 },
+  })),
   'resync-mib-per-second': whole(1, 100_000, (rate) => ({
     timing: { resyncBytesPerSecond: rate * mebibyte },
   })),
