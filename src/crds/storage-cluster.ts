@@ -190,7 +190,7 @@ export const storageClusterSpec = z
         type: z
           .enum(['Uninstall', 'UninstallAndWipe'])
           .describe(
-            "`Uninstall` removes px and its state from the nodes and leaves the volumes' data; `UninstallAndWipe` wipes that too.",
+            '`Uninstall` ends px on the nodes and keeps the volumes and the records of them, so that the same cluster can be installed again; `UninstallAndWipe` wipes all of it.',
           ),
       })
       .optional()

@@ -43,6 +43,11 @@ beforeEach(async () => {
   for (const file of ['lib/pool/data', 'lib/letter.txt', 'run/engine.json', 'lib/etcd.log']) {
     writeFileSync(join(root, file), 'x');
   }
+  const { entries } = await kvdb.list('pwx/');
+  await kvdb.txn(
+    [],
+    entries.map(({ key }) => ({ type: 'delete', key })),
+  );
   const keys = [`c/nodes/${nodeId}`, `c/alive/${nodeId}`, 'c/nodes/other', 'c/volumes/v', 'c2/x'];
   await kvdb.txn(
     [],
@@ -64,25 +69,44 @@ async function keysLeft(): Promise<string[]> {
   return entries.map(({ key }) => key.slice('pwx/'.length));
 }
 
-it('removes the node’s files and its keys, and nothing else', async () => {
+it('keeps all that leads to the data while that stays: the node comes back as what it was', async () => {
   await wipe();
+  const kept = ['devices', 'etcd.log', 'etcd.no-member-1', 'identity.json', 'letter.txt', 'pool'];
+  expect(readdirSync(join(root, 'lib')).sort()).toEqual(kept);
+  expect(readdirSync(join(root, 'lib/devices'))).toEqual(['registry']);
+  expect(readdirSync(join(root, 'run'))).toEqual([]);
+  expect(await keysLeft()).toContain(`c/nodes/${nodeId}`);
+  expect(openIdentity(config.dataDir, 'c').nodeId).toBe(nodeId);
+  expect(() => openIdentity(config.dataDir, 'c2')).toThrow('belongs to cluster "c"');
+  await wipe();
+});
+
+it('removes the node’s files and its keys with the devices, and nothing else', async () => {
+  await wipe({ devices: true });
   expect(readdirSync(join(root, 'lib')).sort()).toEqual(['letter.txt', 'pool']);
   expect(readdirSync(join(root, 'run'))).toEqual([]);
   expect(await keysLeft()).toEqual(['c/nodes/other', 'c/volumes/v', 'c2/x']);
-  await wipe();
+  await wipe({ devices: true });
   expect(readdirSync(join(root, 'lib/pool'))).toEqual(['data']);
 });
 
 it('removes the cluster’s keys only when told, and those of no other cluster', async () => {
-  await wipe({ kvdbKeys: true });
+  await wipe({ devices: true, kvdbKeys: true });
   expect(await keysLeft()).toEqual(['c2/x']);
+});
+
+it('never removes the records of data that stays', async () => {
+  await expect(wipe({ kvdbKeys: true })).rejects.toThrow('remove both or none');
+  expect(await keysLeft()).toContain('c/volumes/v');
 });
 
 it('keeps the identity when the keys cannot be removed, unless forced', async () => {
   const openKvdb = () => createEtcdKvdb({ endpoints: ['http://127.0.0.1:1'] });
-  await expect(wipe({ openKvdb })).rejects.toMatchObject({ code: 'kvdb_unavailable' });
+  await expect(wipe({ devices: true, openKvdb })).rejects.toMatchObject({
+    code: 'kvdb_unavailable',
+  });
   expect(existsSync(join(root, 'lib/identity.json'))).toBe(true);
-  await wipe({ openKvdb, force: true });
+  await wipe({ devices: true, openKvdb, force: true });
   expect(existsSync(join(root, 'lib/identity.json'))).toBe(false);
 });
 

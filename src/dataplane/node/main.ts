@@ -64,10 +64,15 @@ withConfig(program.command('stop'))
   .action((options: RunOptions) => stop(options));
 
 withConfig(program.command('wipe'))
-  .description('end everything of the node and remove its state')
+  .description(
+    'end everything of the node and remove what it runs from; the data stays, and can be come back to',
+  )
   .option('--yes', 'confirm: without it nothing is done')
-  .option('--devices', 'also take the pools of this node off their devices: the data is lost')
-  .option('--kvdb-keys', 'also remove all keys of the cluster: for its last node')
+  .option(
+    '--devices',
+    'also take the pools of this node off their devices, and remove its identity: the data is lost',
+  )
+  .option('--kvdb-keys', 'with --devices: also remove all keys of the cluster, for its last node')
   .option('--force', 'also when volumes are in use, or the kvdb is away')
   .action((options: WipeOptions) => wipe(options));
 

@@ -19,7 +19,7 @@ export interface WipeDeps {
   readonly config: NodeConfig;
   readonly logger: Logger;
   readonly run: RunCommand;
-  /** Also takes the pools off their devices. */
+  /** Also takes the pools off their devices, and removes all that leads to what was on them. */
   readonly devices: boolean;
   /** Also removes every key of the cluster: for the last node. */
   readonly kvdbKeys: boolean;
@@ -31,11 +31,15 @@ export interface WipeDeps {
 /** The host's init; where px-node itself runs on the host, it is in the same namespaces. */
 const hostInit = '/proc/1';
 const txnKeys = 100;
+/** Below `devices`, beside the mount points. */
+const registry = 'registry';
 
 /**
- * Removes what px has on this node. The node's identity goes last: until then
- * a repetition knows whose devices and keys those are. A repetition after the
- * end finds nothing to do.
+ * Ends what px runs on this node and removes what it left there. Without
+ * `devices` the data stays, and with it all that it takes to come back to it:
+ * the node's identity, the registry of its devices, the kvdb and its records.
+ * With it the identity goes last: until then a repetition knows whose devices
+ * and keys those are. A repetition after the end finds nothing to do.
  */
 export async function wipeNode(deps: WipeDeps): Promise<void> {
   const { config, logger, run, force } = deps;
@@ -46,17 +50,25 @@ export async function wipeNode(deps: WipeDeps): Promise<void> {
       `${config.dataDir} belongs to cluster "${identity.clusterId}", not "${config.clusterid}"`,
     );
   }
+  if (deps.kvdbKeys && !deps.devices) {
+    throw new PxError('invalid_argument', 'data without its records is lost: remove both or none');
+  }
   if (!force) await refuseAttached(config.runDir);
   await stopNode({ config, logger, run, force });
   if (deps.devices) {
     if (identity === undefined) logger.warn('no identity is left here: no device is touched');
     else await wipePools(deps, identity.nodeId);
   }
-  await removeKeys(deps, identity?.nodeId);
+  await removeKeys(deps, deps.devices ? identity?.nodeId : undefined);
   await removeRuntimes(config.dataDir, logger);
-  removeState(config);
+  removeLeftovers(config);
+  if (deps.devices) removeState(config.dataDir);
   removeHolderCgroups();
-  logger.info('nothing of this node is left', { devices: deps.devices });
+  logger.info(
+    deps.devices
+      ? 'nothing of this node is left'
+      : 'nothing of px runs on this node any more; its data and its identity are kept',
+  );
 }
 
 async function refuseAttached(runDir: string): Promise<void> {
@@ -137,24 +149,29 @@ async function removeRuntimes(dataDir: string, logger: Logger): Promise<void> {
   await removeUnusedRuntimes({ directory, keep: '', logger, processLives });
 }
 
-/** Only names that px gives: a directory pool, or a user's file, may lie beside them. */
-function removeState({ dataDir, runDir }: NodeConfig): void {
+/** What only processes needed: sockets, and mount points. */
+function removeLeftovers({ dataDir, runDir }: NodeConfig): void {
   if (existsSync(runDir)) {
     for (const name of readdirSync(runDir)) rmSync(join(runDir, name), { recursive: true });
   }
+  const devices = join(dataDir, 'devices');
+  for (const name of existsSync(devices) ? readdirSync(devices) : []) {
+    // Never what is in them: a mount point that is still mounted refuses.
+    if (name !== registry) rmdirSync(join(devices, name));
+  }
+  removeEmpty(join(dataDir, 'runtime'));
+}
+
+/** Only names that px gives: a directory pool, or a user's file, may lie beside them. */
+function removeState(dataDir: string): void {
   if (!existsSync(dataDir)) return;
   const devices = join(dataDir, 'devices');
-  rmSync(join(devices, 'registry'), { recursive: true, force: true });
-  // Never what is in them: a mount point that is still mounted refuses.
-  for (const name of existsSync(devices) ? readdirSync(devices) : []) {
-    rmdirSync(join(devices, name));
-  }
+  rmSync(join(devices, registry), { recursive: true, force: true });
   removeEmpty(devices);
   for (const name of readdirSync(dataDir)) {
     if (!/^etcd($|\.log$|\.no-member-)/.test(name)) continue;
     rmSync(join(dataDir, name), { recursive: true });
   }
-  removeEmpty(join(dataDir, 'runtime'));
   rmSync(join(dataDir, 'identity.json'), { force: true });
 }
 

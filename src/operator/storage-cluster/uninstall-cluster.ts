@@ -9,7 +9,6 @@ import { annotationKeys, driverName, finalizer, labelKeys, names } from './names
 import { findOwned } from './observe.js';
 import { observe, readSecrets, specOf } from './run-cluster.js';
 import { describeProblem, podProblems } from './pod-problems.js';
-import type { Plan } from './plan.js';
 import type { Found } from './prune.js';
 import type { Tools } from './tools.js';
 
@@ -56,7 +55,7 @@ async function deletionInput(tools: Tools, cluster: StorageCluster): Promise<Del
     ({ object: { kind, metadata } }) =>
       metadata.labels?.[labelKeys.cluster] === cluster.metadata.name &&
       // Where the key-value store lies stays with the data.
-      (strategy !== undefined || kind !== 'ConfigMap' || metadata.name !== names.kvdb),
+      (strategy === 'UninstallAndWipe' || kind !== 'ConfigMap' || metadata.name !== names.kvdb),
   );
   return {
     strategy,
@@ -73,7 +72,7 @@ async function deletionInput(tools: Tools, cluster: StorageCluster): Promise<Del
     wiperProblems: podProblems(tools.caches.pods.all())
       .filter(({ component }) => component === 'wipe')
       .map(describeProblem),
-    nodes: deletionNodes(tools, cluster, buildPlan(observed)),
+    nodes: deletionNodes(tools, cluster, Object.keys(buildPlan(observed)?.nodeConfigs ?? {})),
   };
 }
 
@@ -121,15 +120,13 @@ async function attachedVolumes({ caches, context }: Tools): Promise<readonly str
 function deletionNodes(
   { caches }: Tools,
   cluster: StorageCluster,
-  plan: Plan | undefined,
+  configs: readonly string[],
 ): DeletionNode[] {
   const skipped = (cluster.metadata.annotations?.[annotationKeys.skipWipe] ?? '')
     .split(',')
     .map((name) => name.trim());
   const wanted = new Set([
-    ...Object.keys(plan?.nodeConfigs ?? {}).map((key) => key.replace(/\.json$/, '')),
-    // Decommissioned, yet its identity and its empty pools may still be there.
-    ...(plan?.leavers ?? []).map(({ node }) => node),
+    ...configs.map((key) => key.replace(/\.json$/, '')),
     ...caches.storageNodes.all().map(({ metadata }) => metadata.name),
   ]);
   return [...wanted].sort().map((name) => {

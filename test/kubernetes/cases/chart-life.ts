@@ -45,8 +45,8 @@ export const chartLife: KubernetesCase = {
       refused(cluster, 'volumes are in use'),
     );
     await helpers.step('the database is removed', () => database.stop());
-    await removeAndReturn(cluster, helpers, chart);
-    await removeState(cluster, helpers, chart);
+    await removeAndReturn(cluster, helpers, chart, '');
+    await removeAndReturn(cluster, helpers, chart, 'Uninstall');
     await removeAll(cluster, helpers, chart);
   },
 };
@@ -125,43 +125,30 @@ async function refused(cluster: KubernetesCluster, words: string): Promise<void>
   await cluster.helm(['rollback', release, String(revision), ...inSystem]);
 }
 
-/** Without a strategy only Kubernetes objects go: the same cluster is back with the next release. */
+/** Whatever ends on the nodes, the data stays: the same cluster is back with the next release. */
 async function removeAndReturn(
   cluster: KubernetesCluster,
   helpers: CaseHelpers,
   chart: string,
+  strategy: '' | 'Uninstall',
 ): Promise<void> {
   const { namespace } = helpers;
   await cluster.apply(claim(namespace, 'kept', { storageClassName: 'px-csi-replicated' }));
   await usePod(cluster, namespace, 'echo what was kept > /data/file && sync');
+  if (strategy !== '') await setStrategy(cluster, chart, strategy);
   const values = await cluster.helm(['get', 'values', release, ...inSystem, '-o', 'json']);
-  await helpers.step('uninstall, no strategy', () => uninstall(cluster));
+  await helpers.step(`uninstall, strategy "${strategy}"`, () => uninstall(cluster));
   await checkNoObjects(cluster, ['configmap/px-kvdb']);
   for (const { name } of cluster.nodes) {
     const state = await cluster.nodeExec(name, ['ls', '/var/lib/px']);
     check(state.includes('identity.json'), `${name} has lost its identity: ${state}`);
   }
+  if (strategy !== '') await checkNothingRuns(cluster);
+  await checkDisks(cluster, true);
   await helpers.step('installed again', () => install(cluster, chart, values));
   await usePod(cluster, namespace, 'grep -q "what was kept" /data/file');
   await cluster.kubectl(['delete', 'pvc', '-n', namespace, 'kept']);
   await waitNothingLeft(cluster, 120_000);
-}
-
-async function removeState(
-  cluster: KubernetesCluster,
-  helpers: CaseHelpers,
-  chart: string,
-): Promise<void> {
-  await setStrategy(cluster, chart, 'Uninstall');
-  await helpers.step('uninstall, strategy Uninstall', () => uninstall(cluster));
-  await checkNoObjects(cluster, []);
-  await checkNodes(cluster, true);
-  // The data is the person's: a new cluster does not take devices that hold some.
-  for (const { name } of cluster.nodes) {
-    for (const disk of disksOf(cluster)) {
-      await cluster.nodeExec(name, ['wipefs', '--all', disk]);
-    }
-  }
 }
 
 async function removeAll(
@@ -170,9 +157,6 @@ async function removeAll(
   chart: string,
 ): Promise<void> {
   const { namespace } = helpers;
-  const drives = disksOf(cluster).join(';');
-  const values = { clusterName: storageCluster, drives };
-  await helpers.step('installed anew', () => install(cluster, chart, JSON.stringify(values)));
   await setStrategy(cluster, chart, 'UninstallAndWipe');
   await cluster.apply(claim(namespace, 'bound', { storageClassName: 'px-csi-replicated' }));
   await cluster.waitFor('pvc/bound', 'jsonpath={.status.phase}=Bound', 120_000, namespace);
@@ -183,7 +167,12 @@ async function removeAll(
   await waitNothingLeft(cluster, 120_000);
   await helpers.step('uninstall, strategy UninstallAndWipe', () => uninstall(cluster));
   await checkNoObjects(cluster, []);
-  await checkNodes(cluster, false);
+  await checkNothingRuns(cluster);
+  await checkDisks(cluster, false);
+  for (const { name } of cluster.nodes) {
+    const state = await cluster.nodeExec(name, ['ls', '-A', '/var/lib/px']);
+    check(!/[a-z]\.|engine|holder/.test(state), `${name} still has ${state}`);
+  }
 }
 
 async function install(cluster: KubernetesCluster, chart: string, values: string): Promise<void> {
@@ -248,15 +237,20 @@ function disksOf(cluster: KubernetesCluster): string[] {
   return Array.from({ length: cluster.options.disks }, (_, index) => diskPath(index + 1));
 }
 
-async function checkNodes(cluster: KubernetesCluster, withData: boolean): Promise<void> {
+async function checkNothingRuns(cluster: KubernetesCluster): Promise<void> {
   for (const { name } of cluster.nodes) {
-    const state = await cluster.nodeExec(name, ['ls', '-A', '/var/lib/px', '/run/px']);
-    check(!/[a-z]\.|engine|holder/.test(state), `${name} still has ${state}`);
+    const sockets = await cluster.nodeExec(name, ['ls', '-A', '/run/px']);
+    check(sockets.trim() === '', `${name} still has ${sockets} in /run/px`);
     const processes = await cluster.nodeExec(name, ['ps', '-eo', 'args']);
     const ours = processes
       .split('\n')
       .filter((line) => /px-(node|holder|ld)|engine\/main/.test(line));
     check(ours.length === 0, `${name} still runs ${ours.join('; ')}`);
+  }
+}
+
+async function checkDisks(cluster: KubernetesCluster, withData: boolean): Promise<void> {
+  for (const { name } of cluster.nodes) {
     for (const disk of disksOf(cluster)) {
       const signatures = await cluster.nodeExec(name, ['wipefs', '--noheadings', disk]);
       check((signatures.trim() !== '') === withData, `${disk} of ${name} has "${signatures}"`);
