@@ -9,6 +9,7 @@ import { annotationKeys, driverName, finalizer, labelKeys, names } from './names
 import { findOwned } from './observe.js';
 import { observe, readSecrets, specOf } from './run-cluster.js';
 import { describeProblem, podProblems } from './pod-problems.js';
+import type { Plan } from './plan.js';
 import type { Found } from './prune.js';
 import type { Tools } from './tools.js';
 
@@ -72,7 +73,7 @@ async function deletionInput(tools: Tools, cluster: StorageCluster): Promise<Del
     wiperProblems: podProblems(tools.caches.pods.all())
       .filter(({ component }) => component === 'wipe')
       .map(describeProblem),
-    nodes: deletionNodes(tools, cluster, Object.keys(buildPlan(observed)?.nodeConfigs ?? {})),
+    nodes: deletionNodes(tools, cluster, buildPlan(observed)),
   };
 }
 
@@ -120,13 +121,15 @@ async function attachedVolumes({ caches, context }: Tools): Promise<readonly str
 function deletionNodes(
   { caches }: Tools,
   cluster: StorageCluster,
-  configs: readonly string[],
+  plan: Plan | undefined,
 ): DeletionNode[] {
   const skipped = (cluster.metadata.annotations?.[annotationKeys.skipWipe] ?? '')
     .split(',')
     .map((name) => name.trim());
   const wanted = new Set([
-    ...configs.map((key) => key.replace(/\.json$/, '')),
+    ...Object.keys(plan?.nodeConfigs ?? {}).map((key) => key.replace(/\.json$/, '')),
+    // Decommissioned, yet its identity and its empty pools may still be there.
+    ...(plan?.leavers ?? []).map(({ node }) => node),
     ...caches.storageNodes.all().map(({ metadata }) => metadata.name),
   ]);
   return [...wanted].sort().map((name) => {
