@@ -94,6 +94,28 @@ describe('a volume as a block device, with holders', () => {
     await cluster.call(1, 'volume.detach', { volumeId: 'f3', force: false });
   });
 
+  it('leaves the loop device of another node alone that has a file of the same name', async () => {
+    await cluster.createVolume('f5', sizeBytes, [0, 1]);
+    const runDir = cluster.runDir(0);
+    // Two nodes in containers of one machine have the same paths, each in mounts of its own.
+    const script = `mount -t tmpfs none ${runDir} && mkdir ${runDir}/volumes &&
+      truncate -s 1M ${runDir}/volumes/f5 && losetup --find --show ${runDir}/volumes/f5`;
+    const foreign = await runCommand('unshare', ['-m', 'sh', '-c', script], { timeoutMs: 20_000 });
+    const foreignDevice = foreign.stdout.trim();
+    try {
+      const { devicePath } = await cluster.call(0, 'volume.attach', attachOf('f5'));
+      expect(devicePath).not.toBe(foreignDevice);
+      const again = await cluster.call(0, 'volume.attach', attachOf('f5'));
+      expect(again.devicePath).toBe(devicePath);
+      await cluster.call(0, 'volume.detach', { volumeId: 'f5', force: false });
+      const list = ['-n', '-O', 'NAME', foreignDevice];
+      const left = await runCommand('losetup', list, { timeoutMs: 5_000 });
+      expect(left.stdout.trim()).toBe(foreignDevice);
+    } finally {
+      await runCommand('losetup', ['--detach', foreignDevice], { timeoutMs: 5_000 });
+    }
+  });
+
   it('grows while it is attached', async () => {
     await cluster.createVolume('f4', sizeBytes, [0, 1]);
     const { devicePath } = await cluster.call(0, 'volume.attach', attachOf('f4'));

@@ -15,6 +15,12 @@ import { delay, monotonicMs } from '../../platform/monotonic.js';
 export interface LoopDevice {
   readonly path: string;
   readonly backingFile: string;
+  /**
+   * Of this attachment, of no other one since boot; '' before Linux 5.15. Loop
+   * devices are the kernel's: of two nodes that share one (in containers) both
+   * may have a file of that name, so that a name alone may be the other's.
+   */
+  readonly sequence: string;
   readonly sizeBytes: number;
   readonly readOnly: boolean;
   readonly directIo: boolean;
@@ -40,9 +46,21 @@ export function listLoopDevices(): LoopDevice[] {
 }
 
 /** With hundreds of devices only one small file of each is read. */
-export function findLoopDevice(backingFile: string): LoopDevice | undefined {
-  const name = loopNames().find((candidate) => readBackingFile(candidate) === backingFile);
+export function findLoopDevice(backingFile: string, sequence?: string): LoopDevice | undefined {
+  const name = loopNames().find(
+    (candidate) =>
+      readBackingFile(candidate) === backingFile &&
+      (sequence === undefined || readSequence(candidate) === sequence),
+  );
   return name === undefined ? undefined : readLoopDevice(name);
+}
+
+function readSequence(name: string): string {
+  try {
+    return readSys(name, 'diskseq');
+  } catch {
+    return '';
+  }
 }
 
 function loopNames(): string[] {
@@ -55,6 +73,7 @@ function readLoopDevice(name: string): LoopDevice | undefined {
     return {
       path: `/dev/${name}`,
       backingFile: readBackingFile(name) ?? '',
+      sequence: readSequence(name),
       sizeBytes: Number(readSys(name, 'size')) * 512,
       readOnly: readSys(name, 'ro') === '1',
       directIo: readSys(name, 'loop/dio') === '1',
@@ -79,10 +98,13 @@ function readSys(name: string, file: string): string {
   return readFileSync(`${sysBlock}/${name}/${file}`, 'utf8').replace(/\n$/, '');
 }
 
-/** The device of the file: an existing one, or a new one. */
-export async function attachLoopDevice(run: RunCommand, options: LoopOptions): Promise<LoopDevice> {
+/** The device of the file: the one that it has, or a new one. */
+export async function attachLoopDevice(
+  run: RunCommand,
+  options: LoopOptions,
+  existing: LoopDevice | undefined,
+): Promise<LoopDevice> {
   const { backingFile, blockSizeBytes, readOnly } = options;
-  const existing = findLoopDevice(backingFile);
   if (existing !== undefined) {
     if (existing.readOnly === readOnly) return existing;
     throw new PxError(
@@ -152,7 +174,8 @@ export async function detachLoopDevice(
 }
 
 function isAttached(device: LoopDevice): boolean {
-  return readBackingFile(basename(device.path)) === device.backingFile;
+  const name = basename(device.path);
+  return readBackingFile(name) === device.backingFile && readSequence(name) === device.sequence;
 }
 
 /** Why the device must not be taken away, or undefined. */

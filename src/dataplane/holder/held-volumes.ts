@@ -13,6 +13,7 @@ import {
   listLoopDevices,
   loopDeviceUser,
   resizeLoopDevice,
+  type LoopDevice,
 } from '../frontend/loop-device.js';
 import { cleanUpRunDir } from './clean-up.js';
 import * as fuse from './fuse-mounts.js';
@@ -26,6 +27,8 @@ interface Held {
   readonly path: string;
   readonly mountToken: number;
   settings: JsonObject;
+  /** The sequence of its loop device; undefined while it has none. */
+  device: string | undefined;
 }
 
 /**
@@ -56,10 +59,20 @@ export class HeldVolumesTable {
     return Object.fromEntries([...this.held].map(([id, { mountToken }]) => [id, mountToken]));
   }
 
+  /** The loop devices by volume. */
+  devices(): Record<string, string> {
+    return Object.fromEntries(
+      [...this.held].flatMap(([id, { device }]) => (device === undefined ? [] : [[id, device]])),
+    );
+  }
+
   list(): HeldVolume[] {
-    const devices = new Map(listLoopDevices().map((device) => [device.backingFile, device.path]));
+    const all = listLoopDevices();
     return [...this.held].map(([volumeId, held]) => {
-      return { volumeId, ...held, devicePath: devices.get(held.path) ?? '' };
+      const device = all.find(
+        ({ backingFile, sequence }) => backingFile === held.path && sequence === held.device,
+      );
+      return shown(volumeId, held, device?.path ?? '');
     });
   }
 
@@ -74,7 +87,7 @@ export class HeldVolumesTable {
     const stale = (await fuse.listFuseMounts(this.runDir)).some((mount) => mount.path === path);
     if (stale) throw new PxError('internal', `${path} is mounted, and nobody holds it`);
     const fd = await fuse.mountFuseFile(path, volumeId);
-    const held = { fd, path, settings, mountToken: randomInt(2 ** 47) };
+    const held = { fd, path, settings, mountToken: randomInt(2 ** 47), device: undefined };
     this.held.set(volumeId, held);
     return this.describe(volumeId, held);
   }
@@ -83,7 +96,7 @@ export class HeldVolumesTable {
     fuse.assertVolumeId(volumeId);
     const held = this.held.get(volumeId);
     if (held === undefined) return;
-    const device = findLoopDevice(held.path);
+    const device = deviceOf(held);
     if (device !== undefined && !force) {
       throw new PxError('failed_precondition', `${device.path} still serves volume ${volumeId}`);
     }
@@ -102,14 +115,16 @@ export class HeldVolumesTable {
 
   async attachDevice(request: AttachDevice): Promise<string> {
     const held = this.mustHold(request.volumeId);
-    const device = await attachLoopDevice(this.run, { ...request, backingFile: held.path });
+    const options = { ...request, backingFile: held.path };
+    const device = await attachLoopDevice(this.run, options, deviceOf(held));
+    held.device = device.sequence;
     return device.path;
   }
 
   async detachDevice(volumeId: string, force: boolean): Promise<void> {
     const held = this.held.get(volumeId);
     if (held === undefined) return;
-    const device = findLoopDevice(held.path);
+    const device = deviceOf(held);
     if (device === undefined) return;
     const user = force ? undefined : await loopDeviceUser(device);
     if (user !== undefined) {
@@ -120,7 +135,7 @@ export class HeldVolumesTable {
   }
 
   async resizeDevice(volumeId: string, sizeBytes: number): Promise<void> {
-    const device = findLoopDevice(this.mustHold(volumeId).path);
+    const device = deviceOf(this.mustHold(volumeId));
     if (device !== undefined && device.sizeBytes !== sizeBytes) {
       await resizeLoopDevice(this.run, device, sizeBytes);
     }
@@ -142,7 +157,9 @@ export class HeldVolumesTable {
         }
         const settings = state.settings[mount.volumeId] ?? {};
         const mountToken = state.mountTokens[mount.volumeId] ?? 0;
-        this.held.set(mount.volumeId, { fd, path: mount.path, settings, mountToken });
+        // One that was attached in the last moment of the holder before is not in its state.
+        const device = state.devices[mount.volumeId] ?? findLoopDevice(mount.path)?.sequence;
+        this.held.set(mount.volumeId, { fd, path: mount.path, settings, mountToken, device });
       }
       if (pidfd >= 0) closeFile(pidfd);
     }
@@ -156,9 +173,18 @@ export class HeldVolumesTable {
   }
 
   private describe(volumeId: string, held: Held): HeldVolume {
-    const device = findLoopDevice(held.path);
-    return { volumeId, ...held, devicePath: device?.path ?? '' };
+    return shown(volumeId, held, deviceOf(held)?.path ?? '');
   }
+}
+
+function shown(volumeId: string, held: Held, devicePath: string): HeldVolume {
+  const { fd, mountToken, path, settings } = held;
+  return { volumeId, fd, mountToken, path, devicePath, settings };
+}
+
+/** What the kernel has of the device that was attached here. */
+function deviceOf({ path, device }: Held): LoopDevice | undefined {
+  return device === undefined ? undefined : findLoopDevice(path, device);
 }
 
 /** A duplicate of the engine's own duplicate, if it truly is one of this mount's connection. */

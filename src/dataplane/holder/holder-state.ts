@@ -12,11 +12,13 @@ const stateSchema = z.object({
   adopted: z.record(z.string(), z.number()),
   settings: z.record(z.string(), z.record(z.string(), z.unknown())),
   mountTokens: z.record(z.string(), z.number()),
+  /** The sequences of the loop devices. */
+  devices: z.record(z.string(), z.string()).default({}),
 });
 
 export type HolderState = z.infer<typeof stateSchema>;
 
-const emptyState: HolderState = { adopted: {}, settings: {}, mountTokens: {} };
+const emptyState: HolderState = { adopted: {}, settings: {}, mountTokens: {}, devices: {} };
 
 function statePath(runDir: string): string {
   return join(runDir, 'holder.json');

@@ -202,6 +202,7 @@ export class Holder {
       adopted: this.adopted,
       settings: this.volumes.settings(),
       mountTokens: this.volumes.mountTokens(),
+      devices: this.volumes.devices(),
     });
   }
 }
