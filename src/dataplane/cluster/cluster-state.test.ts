@@ -224,17 +224,16 @@ describe('ClusterView', () => {
     view.close();
   });
 
-  it('reads what changed and is the same as a whole read', async () => {
+  it.each([
+    ['followed', true],
+    ['read', false],
+  ])('is the same as a whole read when changes are %s', async (_, followed) => {
     const seed = Math.floor(Math.random() * 2 ** 31);
-    let reads = 0;
-    const counting: Kvdb = {
-      ...bind(kvdb),
-      list: (prefix) => {
-        reads++;
-        return kvdb.list(prefix);
-      },
-    };
+    const { counting, reads } = countReads();
     const view = new ClusterView(counting, keys, silentLogger);
+    await view.fresh();
+    if (followed) await startFollowing(view);
+    const before = reads();
     await fc.assert(
       fc.asyncProperty(fc.array(changeOf(), { maxLength: 6 }), async (changes) => {
         for (const { kind, index } of changes) {
@@ -254,11 +253,61 @@ describe('ClusterView', () => {
       }),
       { seed, numRuns: 60 },
     );
-    // With nothing deleted no whole read is needed.
-    const before = reads;
-    await kvdb.txn([], [{ type: 'put', key: keys.aliveNode('last'), value: '' }]);
-    expect((await view.fresh()).alive.has('last')).toBe(true);
-    expect(reads).toBe(before);
+    // What a watch has told is not read, whatever it was.
+    if (followed) expect(reads() - before).toBe(0);
+    else expect(reads() - before).toBeGreaterThan(0);
+    view.close();
+  });
+
+  it('reads what nobody told it: writes of others to the store, and a silent watch', async () => {
+    const { counting, reads } = countReads();
+    let silent = false;
+    const view = new ClusterView(
+      {
+        ...counting,
+        watch: (prefix, onHint, follower) =>
+          kvdb.watch(prefix, onHint, {
+            begins: (revision) => follower?.begins(revision),
+            changed: (events) => {
+              if (!silent) follower?.changed(events);
+            },
+          }),
+      },
+      keys,
+      silentLogger,
+    );
+    await view.fresh();
+    await startFollowing(view);
+    await kvdb.txn([], [{ type: 'put', key: 'elsewhere', value: '' }]);
+    const before = reads();
+    await view.fresh();
+    expect(reads()).toBe(before + 1);
+    await kvdb.txn([], [{ type: 'put', key: keys.aliveNode('told'), value: '' }]);
+    expect((await view.fresh()).alive.has('told')).toBe(true);
+    silent = true;
+    await kvdb.txn([], [{ type: 'put', key: keys.aliveNode('untold'), value: '' }]);
+    await kvdb.txn([], [{ type: 'delete', key: keys.aliveNode('told') }]);
+    expect([...(await view.fresh()).alive]).toEqual(expect.arrayContaining(['untold']));
+    expect((await view.fresh()).alive.has('told')).toBe(false);
+    view.close();
+  });
+
+  it('knows what happened while its watch was away', async () => {
+    const view = new ClusterView(kvdb, keys, silentLogger);
+    const volumes = new VolumeRepository(kvdb, keys);
+    await view.fresh();
+    await startFollowing(view);
+    await etcd.kill();
+    await expect(view.fresh()).rejects.toMatchObject({ code: 'kvdb_unavailable' });
+    await etcd.restart();
+    const other = createEtcdKvdb({ endpoints: [etcd.endpoint] });
+    await new VolumeRepository(other, keys).create(record('v', 'v'));
+    other.close();
+    await seen(keys.volume('v'));
+    expect((await view.fresh()).volumes.has('v')).toBe(true);
+    await volumes.markDeleting('v', () => undefined);
+    expect((await view.fresh()).volumes.get('v')?.lifecycle).toBe('deleting');
+    view.close();
   });
 
   it('answers with what was true when it was asked, to many at once', async () => {
@@ -272,6 +321,36 @@ describe('ClusterView', () => {
     expect(seen).toEqual(Array.from({ length: 20 }, () => true));
   });
 });
+
+/** A kvdb that counts the reads of many keys. */
+function countReads(): { counting: Kvdb; reads: () => number } {
+  let count = 0;
+  const counted =
+    <Args extends unknown[], Answer>(read: (...args: Args) => Answer) =>
+    (...args: Args): Answer => {
+      count++;
+      return read(...args);
+    };
+  const counting: Kvdb = {
+    ...bind(kvdb),
+    list: counted((prefix: string) => kvdb.list(prefix)),
+    listKeys: counted((prefix: string) => kvdb.listKeys(prefix)),
+    listSince: counted((prefix: string, revision: number) => kvdb.listSince(prefix, revision)),
+  };
+  return { counting, reads: () => count };
+}
+
+/** Starts the view's watch and waits until it has told something. */
+async function startFollowing(view: ClusterView): Promise<void> {
+  const told = new Promise<void>((resolve) =>
+    view.onChange((state) => {
+      if (state.maintenance.has('started')) resolve();
+    }),
+  );
+  view.start();
+  await kvdb.txn([], [{ type: 'put', key: keys.maintenanceOf('started'), value: '' }]);
+  await told;
+}
 
 function changeOf() {
   return fc.record({
@@ -308,12 +387,13 @@ async function seen(key: string): Promise<number> {
 function bind(target: Kvdb): Kvdb {
   return {
     get: (key) => target.get(key),
+    revision: () => target.revision(),
     list: (prefix) => target.list(prefix),
     listKeys: (prefix) => target.listKeys(prefix),
     listSince: (prefix, revision) => target.listSince(prefix, revision),
     txn: (compares, changes) => target.txn(compares, changes),
     grantLease: (ttlMs) => target.grantLease(ttlMs),
-    watch: (prefix, onHint) => target.watch(prefix, onHint),
+    watch: (prefix, onHint, follower) => target.watch(prefix, onHint, follower),
     status: () => target.status(),
     onStatus: (callback) => target.onStatus(callback),
     close: () => target.close(),

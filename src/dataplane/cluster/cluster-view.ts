@@ -1,37 +1,10 @@
-import type { VolumeRecord } from '../../kernel/volume-record.js';
 import type { Logger } from '../../platform/logger.js';
 import { monotonicMs } from '../../platform/monotonic.js';
-import type { Kvdb, KvKeys, KvWatch } from '../kvdb/port.js';
-import { parseEntry, type Policies, type PolicyEntry } from '../policy/policy-entry.js';
-import { parseNodeFlags, type NodeFlags } from './node-flags.js';
-import { parseNodeRecord, type NodeRecord } from './node-record.js';
-import { parseVolumeRecord } from './volume-repository.js';
+import type { KvEvent, Kvdb, KvKeys, KvWatch } from '../kvdb/port.js';
+import { ChangeLog } from './change-log.js';
+import { changedState, emptyState, type ClusterState, type StateChange } from './cluster-state.js';
 
-/** Everything below the cluster's prefix at one revision. */
-export interface ClusterState {
-  readonly nodes: ReadonlyMap<string, NodeRecord>;
-  readonly alive: ReadonlySet<string>;
-  /** By id, in the order of ids. */
-  readonly volumes: ReadonlyMap<string, VolumeRecord>;
-  /** Volume id to the node that has it attached for its own work. */
-  readonly maintenance: ReadonlyMap<string, string>;
-  /** The storage policies, by name. */
-  readonly policies: Policies;
-  /** By node id; most nodes have none. */
-  readonly flags: ReadonlyMap<string, NodeFlags>;
-  /** 0 before anything was read. */
-  readonly readAtMs: number;
-}
-
-const empty: ClusterState = {
-  nodes: new Map(),
-  alive: new Set(),
-  volumes: new Map(),
-  maintenance: new Map(),
-  policies: new Map(),
-  flags: new Map(),
-  readAtMs: 0,
-};
+export type { ClusterState } from './cluster-state.js';
 
 /** Hints come in bursts (an attach changes its record several times). */
 const settleMs = 100;
@@ -39,16 +12,27 @@ const settleMs = 100;
 /** A store that was put back from a backup can't be told by its revisions alone. */
 const fullReadMs = 60_000;
 
+/** A change is told within a millisecond or two; a machine that is busy may take longer. */
+const tellMs = 50;
+
+/** Another's writes to the same store, which nobody tells us, come again soon. */
+const foreignMs = 10_000;
+
 /**
- * A copy of the cluster's state, read again whenever a watch hints at a change.
- * With thousands of volumes a whole read takes a tenth of a second of this
- * process's time, so only what changed is read; a deletion shows in the number
- * of keys, and then the names of all keys are read.
+ * A copy of the cluster's state, kept by what a watch tells. etcd looks at every
+ * key of a range, whatever it answers, so that with thousands of volumes even
+ * "what has changed?" takes it tens of milliseconds: a reader asks for the
+ * store's revision only and waits until the watch has told as much. Where it
+ * has not (it has just begun, it is silent, or the change was not ours), what
+ * changed is read; a deletion shows in the number of keys, and then the names
+ * of all keys are read.
  */
 export class ClusterView {
-  private state: ClusterState = empty;
-  private keysRead: ReadonlySet<string> = new Set();
+  private state: ClusterState = emptyState;
+  private keysRead = new Set<string>();
   private revision = 0;
+  private readonly log = new ChangeLog();
+  private foreignUntilMs = 0;
   private fullReadAtMs = 0;
   private reading: Promise<ClusterState> | undefined;
   private queued: Promise<ClusterState> | undefined;
@@ -63,7 +47,7 @@ export class ClusterView {
   ) {}
 
   start(): void {
-    this.watch = this.kvdb.watch(this.keys.root, () => this.hint());
+    this.watch = this.kvdb.watch(this.keys.root, () => this.hint(), this.log);
   }
 
   close(): void {
@@ -125,38 +109,62 @@ export class ClusterView {
     const before = this.state;
     const whole = this.revision === 0 || monotonicMs() - this.fullReadAtMs > fullReadMs;
     if (whole || !(await this.readChanges())) await this.readAll();
-    if (this.state.volumes !== before.volumes || this.state.nodes !== before.nodes) {
-      for (const listener of this.listeners) listener(this.state);
-    }
+    const after = { ...this.state, readAtMs: before.readAtMs };
+    const same = (Object.keys(after) as (keyof ClusterState)[]).every(
+      (part) => after[part] === before[part],
+    );
+    if (!same) for (const listener of this.listeners) listener(this.state);
     return this.state;
   }
 
   private async readAll(): Promise<void> {
     const { entries, revision } = await this.kvdb.list(this.keys.root);
-    const parsed = this.parse(entries, empty);
     this.keysRead = new Set(entries.map(({ key }) => key));
-    this.take(parsed, revision);
-    this.fullReadAtMs = parsed.readAtMs;
+    this.state = this.changed(emptyState, entries);
+    this.revision = revision;
+    this.fullReadAtMs = this.state.readAtMs;
   }
 
   /** False when a whole read is needed. */
   private async readChanges(): Promise<boolean> {
-    const { entries, revision, count } = await this.kvdb.listSince(this.keys.root, this.revision);
-    if (revision < this.revision) return false;
-    const added = entries.filter(({ key }) => !this.keysRead.has(key));
-    if (this.keysRead.size + added.length !== count) {
-      this.take(this.parse(entries, this.state), revision);
-      return this.dropDeleted();
+    const head = await this.kvdb.revision();
+    // A store that was put back from a backup.
+    if (head < this.revision) return false;
+    if (await this.follow(head)) return true;
+    const before = this.revision;
+    const { entries, revision, count } = await this.kvdb.listSince(this.keys.root, before);
+    if (revision < before) return false;
+    for (const { key } of entries) this.keysRead.add(key);
+    this.state = this.changed(this.state, entries);
+    this.revision = revision;
+    if (this.keysRead.size !== count) return this.dropDeleted();
+    if (entries.length === 0) this.foreignUntilMs = monotonicMs() + foreignMs;
+    return true;
+  }
+
+  /** Takes what the watch has told; false when that is not everything up to the revision. */
+  private async follow(head: number): Promise<boolean> {
+    if (head > this.revision) {
+      const patienceMs = monotonicMs() < this.foreignUntilMs ? 0 : tellMs;
+      if (!(await this.log.reach(head, patienceMs))) return false;
     }
-    if (entries.length === 0) {
-      this.take({ ...this.state, readAtMs: monotonicMs() }, revision);
+    const events = this.log.take(this.revision);
+    if (events === undefined) {
+      if (head > this.revision) return false;
+      this.state = { ...this.state, readAtMs: monotonicMs() };
       return true;
     }
-    if (added.length > 0) {
-      this.keysRead = new Set([...this.keysRead, ...added.map(({ key }) => key)]);
-    }
-    this.take(this.parse(entries, this.state), revision);
+    this.apply(events, head);
     return true;
+  }
+
+  private apply(events: readonly KvEvent[], head: number): void {
+    for (const { key, value } of events) {
+      if (value === undefined) this.keysRead.delete(key);
+      else this.keysRead.add(key);
+    }
+    this.state = this.changed(this.state, events);
+    this.revision = events.reduce((last, event) => Math.max(last, event.modRevision), head);
   }
 
   /** What was put since the names were read is found by the next read of changes. */
@@ -164,81 +172,17 @@ export class ClusterView {
     const { keys, revision } = await this.kvdb.listKeys(this.keys.root);
     if (revision < this.revision) return false;
     const there = new Set(keys);
-    const kept = <T>(prefix: string, map: ReadonlyMap<string, T>): Map<string, T> =>
-      new Map([...map].filter(([id]) => there.has(prefix + id)));
-    const { nodes, alive, volumes, maintenance, policies, flags } = this.state;
-    this.keysRead = there;
-    this.state = {
-      nodes: kept(this.keys.nodes, nodes),
-      alive: new Set([...alive].filter((id) => there.has(this.keys.alive + id))),
-      volumes: kept(this.keys.volumes, volumes),
-      maintenance: kept(this.keys.maintenance, maintenance),
-      policies: kept(this.keys.policies, policies),
-      flags: kept(this.keys.nodeFlags, flags),
-      readAtMs: monotonicMs(),
-    };
+    const gone = [...this.keysRead].filter((key) => !there.has(key));
+    for (const key of gone) this.keysRead.delete(key);
+    this.state = this.changed(
+      this.state,
+      gone.map((key) => ({ key, value: undefined })),
+    );
     return true;
   }
 
-  private take(state: ClusterState, revision: number): void {
-    this.state = state;
-    this.revision = revision;
-  }
-
-  /** The state with these entries in it; `before` stays as it is. */
-  private parse(
-    entries: readonly { key: string; value: string }[],
-    before: ClusterState,
-  ): ClusterState {
-    const nodes = new Map(before.nodes);
-    const alive = new Set(before.alive);
-    const volumes = new Map(before.volumes);
-    const maintenance = new Map(before.maintenance);
-    const policies = new Map(before.policies);
-    const flags = new Map(before.flags);
-    for (const { key, value } of entries) {
-      if (key.startsWith(this.keys.alive)) alive.add(key.slice(this.keys.alive.length));
-      else if (key.startsWith(this.keys.maintenance)) {
-        maintenance.set(key.slice(this.keys.maintenance.length), value);
-      } else if (key.startsWith(this.keys.nodes)) {
-        const node = parseNodeRecord(value);
-        if (node !== undefined) nodes.set(node.id, node);
-      } else if (key.startsWith(this.keys.volumes)) this.addVolume(volumes, key, value);
-      else if (key.startsWith(this.keys.policies)) this.addPolicy(policies, key, value);
-      else if (key.startsWith(this.keys.nodeFlags)) {
-        flags.set(key.slice(this.keys.nodeFlags.length), parseNodeFlags(value));
-      }
-    }
-    const grew = volumes.size > before.volumes.size && before.volumes.size > 0;
-    return {
-      nodes,
-      alive,
-      volumes: grew ? new Map([...volumes].sort(([a], [b]) => (a < b ? -1 : 1))) : volumes,
-      maintenance,
-      policies,
-      flags,
-      readAtMs: monotonicMs(),
-    };
-  }
-
-  private addVolume(volumes: Map<string, VolumeRecord>, key: string, value: string): void {
-    const id = key.slice(this.keys.volumes.length);
-    try {
-      volumes.set(id, parseVolumeRecord(value, id));
-    } catch (error) {
-      // One damaged record must not hide the others.
-      volumes.delete(id);
-      this.logger.error('a volume record is damaged', { id, error });
-    }
-  }
-
-  private addPolicy(policies: Map<string, PolicyEntry>, key: string, value: string): void {
-    const name = key.slice(this.keys.policies.length);
-    try {
-      policies.set(name, parseEntry(name, value));
-    } catch (error) {
-      policies.delete(name);
-      this.logger.error('a storage policy in the kvdb is damaged', { name, error });
-    }
+  private changed(before: ClusterState, changes: readonly StateChange[]): ClusterState {
+    const { keys, logger } = this;
+    return changedState(before, changes, { keys, logger, readAtMs: monotonicMs() });
   }
 }

@@ -13,6 +13,7 @@ import type {
   KvCompare,
   Kvdb,
   KvEntry,
+  KvFollower,
   KvLease,
   KvList,
   KvStatus,
@@ -34,6 +35,8 @@ export interface EtcdKvdbOptions {
   readonly relistMs?: number;
 }
 
+/** Is never there. */
+const probeKey = 'pwx/probe';
 /** Probes an idle store this often, so that an outage shows before anybody needs it. */
 const probeMs = 2_000;
 /** Silence for longer is an outage: two probes of one endpoint have failed by then. */
@@ -84,6 +87,12 @@ class EtcdKvdb implements Kvdb {
     const response = await this.range({ key: Buffer.from(key) });
     const entry = response.kvs[0];
     return entry === undefined ? undefined : toEntry(entry);
+  }
+
+  async revision(): Promise<number> {
+    // Any key will do: the header of each answer has it, and one key costs nothing.
+    const response = await this.range({ key: Buffer.from(probeKey), count_only: true });
+    return Number(response.header.revision);
   }
 
   async list(prefix: string): Promise<KvList> {
@@ -143,13 +152,17 @@ class EtcdKvdb implements Kvdb {
     return lease;
   }
 
-  watch(prefix: string, onHint: (keys: readonly string[]) => void): KvWatch {
-    const watch = new EtcdWatch(prefix, onHint, {
-      endpoint: () => this.endpoint(),
-      failed: (endpoint) => this.rotate(endpoint),
-      relistMs: this.relistMs,
-      onClose: () => this.watches.delete(watch),
-    });
+  watch(prefix: string, onHint: (keys: readonly string[]) => void, follower?: KvFollower): KvWatch {
+    const watch = new EtcdWatch(
+      prefix,
+      { onHint, follower },
+      {
+        endpoint: () => this.endpoint(),
+        failed: (endpoint) => this.rotate(endpoint),
+        relistMs: this.relistMs,
+        onClose: () => this.watches.delete(watch),
+      },
+    );
     this.watches.add(watch);
     return watch;
   }
@@ -240,7 +253,7 @@ class EtcdKvdb implements Kvdb {
     }
     if (this.probing || silentMs < probeMs - 500) return;
     this.probing = true;
-    this.get('pwx/probe')
+    this.get(probeKey)
       .catch(() => undefined)
       .finally(() => (this.probing = false));
   }

@@ -1,6 +1,6 @@
 import type { IWatchResponse } from 'etcd3';
 import { prefixEnd, type EtcdEndpoint } from './etcd-endpoint.js';
-import type { KvWatch } from './port.js';
+import type { KvFollower, KvWatch } from './port.js';
 
 export interface WatchSource {
   endpoint(): EtcdEndpoint;
@@ -9,19 +9,25 @@ export interface WatchSource {
   onClose(): void;
 }
 
+export interface WatchListener {
+  onHint(keys: readonly string[]): void;
+  readonly follower: KvFollower | undefined;
+}
+
 type WatchStream = Awaited<ReturnType<EtcdEndpoint['client']['watchClient']['watch']>>;
 
 const firstBackoffMs = 200;
 const lastBackoffMs = 2_000;
 
 /**
- * A watch that only ever says "look again". It starts from the present each
- * time, so a compaction cannot hurt it; etcd3's own watcher replays from a
- * revision, throws inside its stream's handlers and stays silent after a freeze.
+ * A watch that says "look again", and to a follower what has changed. It starts
+ * from the present each time, so a compaction cannot hurt it; etcd3's own watcher
+ * replays from a revision, throws inside its stream's handlers and stays silent
+ * after a freeze.
  */
 export class EtcdWatch implements KvWatch {
   private readonly prefix: string;
-  private readonly onHint: (keys: readonly string[]) => void;
+  private readonly listener: WatchListener;
   private readonly source: WatchSource;
   private readonly relistTimer: NodeJS.Timeout;
   private retryTimer: NodeJS.Timeout | undefined;
@@ -31,11 +37,11 @@ export class EtcdWatch implements KvWatch {
   private backoffMs = firstBackoffMs;
   private closed = false;
 
-  constructor(prefix: string, onHint: (keys: readonly string[]) => void, source: WatchSource) {
+  constructor(prefix: string, listener: WatchListener, source: WatchSource) {
     this.prefix = prefix;
-    this.onHint = onHint;
+    this.listener = listener;
     this.source = source;
-    this.relistTimer = setInterval(() => this.onHint([]), source.relistMs);
+    this.relistTimer = setInterval(() => listener.onHint([]), source.relistMs);
     this.relistTimer.unref();
     this.connect();
   }
@@ -88,11 +94,19 @@ export class EtcdWatch implements KvWatch {
     if (response.canceled) return this.lost(generation, endpoint);
     if (response.created) {
       this.backoffMs = firstBackoffMs;
+      // The revision at which etcd put the watch in; changes after it are told.
+      this.listener.follower?.begins(Number(response.header.revision));
       // What happened while nobody watched.
-      return this.onHint([]);
+      return this.listener.onHint([]);
     }
     if (response.events.length === 0) return;
-    this.onHint(response.events.map((event) => event.kv.key.toString()));
+    const events = response.events.map(({ type, kv }) => ({
+      key: kv.key.toString(),
+      value: type === 'Delete' ? undefined : kv.value.toString(),
+      modRevision: Number(kv.mod_revision),
+    }));
+    this.listener.follower?.changed(events);
+    this.listener.onHint(events.map(({ key }) => key));
   }
 
   private lost(generation: number, endpoint: EtcdEndpoint): void {

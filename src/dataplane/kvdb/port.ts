@@ -54,6 +54,25 @@ export interface KvWatch {
   close(): void;
 }
 
+/** One key's change, as a watch tells it. */
+export interface KvEvent {
+  readonly key: string;
+  /** Undefined: the key is gone. */
+  readonly value: string | undefined;
+  readonly modRevision: number;
+}
+
+/**
+ * Follows a prefix without reading it again. A watch that breaks begins anew:
+ * what happened in between is told to nobody.
+ */
+export interface KvFollower {
+  /** From here on each change after this revision is told, in order. */
+  begins(revision: number): void;
+  /** All changes of one or more revisions; a revision is never told in parts. */
+  changed(events: readonly KvEvent[]): void;
+}
+
 export interface KvLease {
   readonly id: string;
   /**
@@ -82,6 +101,8 @@ export interface KvStatus {
  */
 export interface Kvdb {
   get(key: string): Promise<KvEntry | undefined>;
+  /** The store's revision now: whoever knows every change up to it is up to date. Linearizable. */
+  revision(): Promise<number>;
   /** Every key that starts with the prefix, in key order. */
   list(prefix: string): Promise<KvList>;
   /** Every key that starts with the prefix, without its value. Linearizable, as `list`. */
@@ -98,8 +119,9 @@ export interface Kvdb {
    * Calls `onHint` when something below the prefix may have changed: after
    * each change (with the keys, when they are known), after every reconnection
    * (with no key) and at least every `relistMs`. Never throws; heals by itself.
+   * A follower is told the changes themselves, before the hint.
    */
-  watch(prefix: string, onHint: (keys: readonly string[]) => void): KvWatch;
+  watch(prefix: string, onHint: (keys: readonly string[]) => void, follower?: KvFollower): KvWatch;
   status(): KvStatus;
   /** Runs whenever `status().available` flips. */
   onStatus(callback: (status: KvStatus) => void): void;

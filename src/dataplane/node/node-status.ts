@@ -1,5 +1,5 @@
 import type { NodeStatus } from '../../gen/px/v1/NodeStatus.js';
-import type { ClusterState } from '../cluster/cluster-view.js';
+import { noUse, type ClusterState } from '../cluster/cluster-state.js';
 import type { NodePool, NodeRecord } from '../cluster/node-record.js';
 import type { NodeContext } from './context.js';
 
@@ -145,15 +145,7 @@ export function replicasOn(nodeId: string, state: Pick<ClusterState, 'volumes' |
 }
 
 function viewPool(pool: NodePool, state: ClusterState) {
-  let provisionedBytes = 0;
-  let replicaCount = 0;
-  for (const volume of state.volumes.values()) {
-    for (const { poolId } of volume.replicas) {
-      if (poolId !== pool.id) continue;
-      provisionedBytes += volume.sizeBytes;
-      replicaCount++;
-    }
-  }
+  const { provisionedBytes, replicas: replicaCount } = state.poolUse.get(pool.id) ?? noUse;
   return {
     id: pool.id,
     class: pool.class,

@@ -1,5 +1,5 @@
 import type { VolumeRecord } from '../../kernel/volume-record.js';
-import type { ClusterState } from '../cluster/cluster-view.js';
+import { noUse, type ClusterState } from '../cluster/cluster-state.js';
 import type { PlacementNode } from '../cluster/placement.js';
 import { noPlacementRules, type PlacementRules } from '../cluster/placement-rules.js';
 import { governing } from '../policy/policy-entry.js';
@@ -7,12 +7,6 @@ import { rulesFor } from '../policy/policy-status.js';
 
 /** The cluster as placement sees it; what is promised comes from the volumes' records. */
 export function placementNodes(state: ClusterState): PlacementNode[] {
-  const provisioned = new Map<string, number>();
-  for (const volume of state.volumes.values()) {
-    for (const { poolId } of volume.replicas) {
-      provisioned.set(poolId, (provisioned.get(poolId) ?? 0) + volume.sizeBytes);
-    }
-  }
   return [...state.nodes.values()].map((node) => ({
     id: node.id,
     name: node.name,
@@ -24,7 +18,7 @@ export function placementNodes(state: ClusterState): PlacementNode[] {
     labels: node.labels,
     pools: node.pools.map((pool) => ({
       ...pool,
-      provisionedBytes: provisioned.get(pool.id) ?? 0,
+      provisionedBytes: (state.poolUse.get(pool.id) ?? noUse).provisionedBytes,
     })),
   }));
 }

@@ -68,7 +68,7 @@ export class Reconciler {
     const present = new Set(engine.replicas.map(({ replicaId }) => replicaId));
     for (const record of state.volumes.values()) {
       if (this.closed) return;
-      if (context.locks.isHeld(record.id)) continue;
+      if (!this.needsLook(record, present) || context.locks.isHeld(record.id)) continue;
       try {
         await this.reconcileVolume(record, state, present);
       } catch (error) {
@@ -77,6 +77,15 @@ export class Reconciler {
     }
     await this.takeDownFenced(engine);
     this.reportOrphans(state, engine.replicas);
+  }
+
+  /** Almost none of thousands of volumes does; asking costs no turn of the loop. */
+  private needsLook(record: VolumeRecord, presentReplicas: ReadonlySet<string>): boolean {
+    if (record.lifecycle !== 'ready' || (record.leavers ?? []).length > 0) return true;
+    return record.replicas.some(
+      ({ id, nodeId, state }) =>
+        state === 'out' && nodeId === this.context.self.id && !presentReplicas.has(id),
+    );
   }
 
   private async reconcileVolume(

@@ -1,5 +1,5 @@
 import type { ReplicaRecord, VolumeRecord } from '../../kernel/volume-record.js';
-import type { ClusterState } from '../cluster/cluster-view.js';
+import { changedUse, type ClusterState } from '../cluster/cluster-state.js';
 import type { NodeRecord } from '../cluster/node-record.js';
 
 /** Clusters for tests of what is decided from etcd's content alone. */
@@ -64,6 +64,7 @@ export function testState(
     nodes: new Map(nodes.map((node) => [node.id, node])),
     alive: new Set(nodes.map(({ id }) => id).filter((id) => !down.includes(id))),
     volumes: new Map(volumes.map((volume) => [volume.id, volume])),
+    poolUse: changedUse(new Map(), new Map(), new Map(volumes.map((one) => [one.id, one]))),
     maintenance: new Map(),
     policies: new Map(),
     flags: new Map(),
