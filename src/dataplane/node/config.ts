@@ -18,6 +18,8 @@ const storage = z
   .strictObject({
     devices: z.array(drive).default([]),
     useAll: z.boolean().default(false),
+    /** `devices` are those of many nodes: one that has none of them stores nothing, and is well. */
+    devicesOptional: z.boolean().default(false),
     /** Directories of existing file systems: nothing is formatted. */
     directory: drive.optional(),
     directories: z.array(drive).default([]),
@@ -26,7 +28,7 @@ const storage = z
     /** A class for every drive that names none of its own. */
     class: poolClass.optional(),
   })
-  .default({ devices: [], useAll: false, directories: [], force: false });
+  .default({ devices: [], useAll: false, devicesOptional: false, directories: [], force: false });
 
 const milliseconds = z.int().positive();
 
@@ -125,6 +127,7 @@ export interface NodeConfig extends Omit<
     readonly devices: readonly DriveConfig[];
     readonly directories: readonly DriveConfig[];
     readonly useAll: boolean;
+    readonly devicesOptional: boolean;
     readonly force: boolean;
   };
 }
@@ -203,6 +206,7 @@ function complete(
   env: Readonly<Record<string, string | undefined>>,
 ): NodeConfig {
   const { devices, directories, directory, useAll, force, class: defaultClass } = config.storage;
+  const { devicesOptional } = config.storage;
   const drives = (entries: readonly z.infer<typeof drive>[]): DriveConfig[] =>
     entries.map((entry) => {
       const named = typeof entry === 'string' ? { path: entry } : entry;
@@ -216,6 +220,7 @@ function complete(
       devices: drives(devices),
       directories: drives(directory === undefined ? directories : [directory, ...directories]),
       useAll,
+      devicesOptional,
       force,
     },
     zone: env.PWX_ZONE ?? config.zone ?? 'default',

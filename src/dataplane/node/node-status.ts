@@ -2,6 +2,7 @@ import type { NodeStatus } from '../../gen/px/v1/NodeStatus.js';
 import { noUse, type ClusterState } from '../cluster/cluster-state.js';
 import type { NodePool, NodeRecord } from '../cluster/node-record.js';
 import type { NodeContext } from './context.js';
+import { storesNothing } from './pool-problems.js';
 
 /** Of this node, from its own parts: right also while the kvdb is away. */
 export async function ownStatus(context: NodeContext, published = true): Promise<NodeStatus> {
@@ -33,6 +34,7 @@ export async function ownRecord(context: NodeContext): Promise<NodeRecord> {
   );
   const critical = context.health.alerts().find((alert) => alert.severity === 'critical');
   const problem = engineGone ? 'the engine does not answer' : (critical?.message ?? '');
+  const storageless = storesNothing(pools) ? 'it stores nothing: no named device is here' : '';
   return {
     id: self.id,
     name: self.name,
@@ -44,7 +46,7 @@ export async function ownRecord(context: NodeContext): Promise<NodeRecord> {
     mgmtAddress: self.mgmtAddress,
     dataAddress: self.dataAddress,
     state: problem === '' ? 'operational' : 'degraded',
-    stateReason: problem,
+    stateReason: problem === '' ? storageless : problem,
     pools: pools.pools.map((pool) => ({
       id: pool.id,
       class: pool.class,
@@ -55,7 +57,7 @@ export async function ownRecord(context: NodeContext): Promise<NodeRecord> {
       usedBytes: pool.usedBytes,
       availableBytes: pool.availableBytes,
     })),
-    drives: pools.drives.map((drive) => ({ ...drive })),
+    drives: pools.drives.map(({ absent: _, ...drive }) => drive),
     replicaUsage: context.usage.latest(),
     updatedAt: new Date().toISOString(),
     kvdbMember: isKvdbMember(context),

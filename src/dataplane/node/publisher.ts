@@ -1,7 +1,6 @@
-import type { PoolSet } from '../pool/contracts.js';
 import type { NodeContext } from './context.js';
-import type { HealthProblem } from './node-health.js';
 import { ownRecord } from './node-status.js';
+import { poolProblems } from './pool-problems.js';
 
 const tickMs = 5_000;
 /** Capacities drift with every write; others need them only roughly. */
@@ -29,7 +28,8 @@ export class Publisher {
 
   async publishNow(): Promise<void> {
     this.context.pools.refresh();
-    this.context.health.set('pools', poolProblems(this.context.pools));
+    const { devicesOptional } = this.context.config.storage;
+    this.context.health.set('pools', poolProblems(this.context.pools, devicesOptional));
     await this.context.usage.refresh().catch((error: unknown) => {
       this.context.logger.debug('the replicas could not be counted', { error });
     });
@@ -59,35 +59,4 @@ export class Publisher {
     this.timer = setTimeout(() => void this.tick(), this.published ? tickMs : 1_000);
     this.timer.unref();
   }
-}
-
-function poolProblems({ pools, drives }: PoolSet): HealthProblem[] {
-  const problems: HealthProblem[] = [];
-  if (drives.length > 0 && pools.every((pool) => pool.state === 'offline')) {
-    problems.push({
-      severity: 'critical',
-      resource: 'pools',
-      message: 'no drive of this node can be used: it holds no replicas',
-    });
-  }
-  for (const pool of pools) {
-    if (pool.state === 'online') continue;
-    problems.push({
-      severity: 'warning',
-      resource: `pool/${pool.id}`,
-      message:
-        pool.state === 'full'
-          ? `pool ${pool.id} is full: new data is refused, overwrites go on`
-          : `pool ${pool.id} is offline`,
-    });
-  }
-  for (const drive of drives) {
-    if (drive.state === 'online') continue;
-    problems.push({
-      severity: 'warning',
-      resource: `drive/${drive.path}`,
-      message: `drive ${drive.path} is ${drive.state}: ${drive.reason}`,
-    });
-  }
-  return problems;
 }

@@ -61,6 +61,8 @@ export interface DriveView {
   readonly media: 'ssd' | 'nvme' | 'hdd' | 'loop' | 'directory';
   readonly state: 'online' | 'refused' | 'offline';
   readonly reason: string;
+  /** It was named, and this machine has no such device: nothing of it was ever here. */
+  readonly absent: boolean;
   readonly readBytesPerSecond: number;
   readonly readIops: number;
 }

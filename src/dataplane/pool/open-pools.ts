@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { PxError, toPxError } from '../../kernel/errors.js';
 import { readIdentity, writeIdentity } from '../store/directory-identity.js';
 import { listDisks, readDeviceFacts, type DeviceFacts } from './block-device.js';
@@ -19,6 +19,7 @@ import { DrivePools, type Drive } from './drive-pools.js';
 import { benchmarkReads } from './read-benchmark.js';
 import { formatDevice, judgeDevice, type TakeContext, type Verdict } from './take-device.js';
 
+const notHere = 'there is no such device on this node';
 const unmeasured: ReadSpeed = { readBytesPerSecond: 0, readIops: 0 };
 
 /** A device that may be formatted, measured. */
@@ -51,6 +52,10 @@ export async function openPools(config: PoolsConfig, deps: PoolDeps): Promise<Po
   await takeCandidates(context, candidates, drives);
   for (const entry of config.directories) drives.push(openDirectory(context, entry));
   addMissing(registry, drives);
+  if (drives.length > 0 && drives.every(({ absent }) => absent)) {
+    const devices = drives.map(({ path }) => path);
+    deps.log.warn('none of the named devices is here: this node stores nothing', { devices });
+  }
   return new DrivePools(drives, deps.log);
 }
 
@@ -65,6 +70,11 @@ async function consider(
   const { log } = context.deps;
   let device: DeviceFacts | undefined;
   let reason: string;
+  if (asked && !existsSync(entry.path)) {
+    log.info('a device is not here', { path: entry.path });
+    drives.push({ ...refusedDrive(entry.path, undefined, notHere), absent: true });
+    return;
+  }
   try {
     device = readDeviceFacts(entry.path);
     if (drives.some((drive) => drive.deviceNumber === device?.deviceNumber)) return;
@@ -222,6 +232,7 @@ function refusedDrive(path: string, device: DeviceFacts | undefined, reason: str
     media: device?.media ?? 'hdd',
     state: 'refused',
     reason,
+    absent: false,
     readBytesPerSecond: 0,
     readIops: 0,
   };

@@ -46,7 +46,7 @@ describe('devices', () => {
     [
       'named devices win',
       { storage: { useAll: true, devices: ['/dev/sdb'] } },
-      { devices: ['/dev/sdb'], useAll: false },
+      { devices: ['/dev/sdb'], useAll: false, devicesOptional: true },
     ],
     ['force', { storage: { forceUseDisks: true } }, { force: true, useAll: true }],
     [
@@ -67,7 +67,7 @@ describe('devices', () => {
     [
       'what a node leaves out is inherited',
       { storage: { devices: ['/dev/sdb'] }, nodes: [own({ forceUseDisks: true })] },
-      { devices: ['/dev/sdb'], useAll: false, force: true },
+      { devices: ['/dev/sdb'], useAll: false, force: true, devicesOptional: true },
     ],
     [
       "another node's entry is nothing to this one",
@@ -94,6 +94,12 @@ describe('devices', () => {
   it.each(cases)('%s', (_, spec, expected) => {
     const config = configOf(spec, testNode('node-2', { labels: { a: '1' } }));
     expect(config.storage).toMatchObject(expected);
+  });
+
+  it('may be lacking only where they are those of every node', () => {
+    const nodes = [own({ devices: ['/dev/sdc'] })];
+    const { storage } = configOf({ storage: { devices: ['/dev/sdb'] }, nodes });
+    expect(storage).not.toHaveProperty('devicesOptional');
   });
 });
 

@@ -43,7 +43,7 @@ export function nodeConfig(
     clusterid: clusterId,
     name: node.metadata.name,
     ...kvdbFields(kvdb),
-    storage: storageFields(storage),
+    storage: storageFields(storage, settings.ownDevices),
     ...geography(settings.ownEnv, node),
     labels: stableLabels(node.metadata.labels ?? {}),
     startPort: spec.startPort,
@@ -74,12 +74,14 @@ function kvdbFields(kvdb: KvdbPlan): Readonly<Record<string, unknown>> {
   };
 }
 
-function storageFields(storage: NonNullable<StorageClusterSpec['storage']>) {
+/** `own`: the devices are this node's, and not those that any node may have or lack. */
+function storageFields(storage: NonNullable<StorageClusterSpec['storage']>, own: boolean) {
   const devices = storage.devices ?? [];
   const named = devices.length > 0;
   const anything = storage.useAll ?? storage.useAllWithPartitions;
   return {
     devices,
+    ...(named && !own ? { devicesOptional: true } : {}),
     // Named devices win; without a word about devices every free one is taken.
     useAll: !named && (anything ?? true),
     force: storage.forceUseDisks ?? false,

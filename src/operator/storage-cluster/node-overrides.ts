@@ -6,6 +6,8 @@ import { matchesLabels } from './node-selection.js';
 /** What holds on one node: the cluster's settings, and where the node's own entry says otherwise. */
 export interface NodeSettings {
   readonly storage: StorageSpec;
+  /** The node's own entry names its devices. */
+  readonly ownDevices: boolean;
   readonly network: NonNullable<StorageClusterSpec['network']>;
   readonly runtimeOptions: Readonly<Record<string, string>>;
   /** Of the node's own entry only: the cluster's are in the container. */
@@ -17,6 +19,7 @@ export function nodeSettings(spec: StorageClusterSpec, node: KubeNode): NodeSett
   const own = (spec.nodes ?? []).find((override) => appliesTo(override, node));
   return {
     storage: inheritStorage(spec.storage, own?.storage),
+    ownDevices: (own?.storage?.devices ?? []).length > 0,
     network: { ...spec.network, ...defined(own?.network) },
     runtimeOptions: { ...spec.runtimeOptions, ...own?.runtimeOptions },
     ownEnv: own?.env ?? [],

@@ -16,7 +16,8 @@ import {
   phaseOf,
   source,
   storageNodesPerZone,
-  versionOfPlan,
+  versionOfPods,
+  withoutAnyStorage,
   type ComponentState,
 } from './status.js';
 import type { Tools } from './tools.js';
@@ -39,7 +40,12 @@ export async function reportStatus(tools: Tools, report: Report): Promise<void> 
     ...podProblems(ownPods(tools)).map(describeProblem),
     ...(await creationProblems(tools, states)),
   ];
-  const unwellNodes = tools.caches.storageNodes.all().flatMap(unwell);
+  const storageNodes = tools.caches.storageNodes.all();
+  const unwellNodes = [
+    ...storageNodes.flatMap(unwell),
+    ...withoutAnyStorage(observed.spec.storage?.devices ?? [], storageNodes.map(storageOf)),
+  ];
+  const version = runningVersion(tools, states, cluster.status?.version);
   const waiting = plan === undefined ? ['the key-value store has no members yet'] : [];
   const { phase, reason } = phaseOf({
     before: cluster.status?.phase,
@@ -63,12 +69,12 @@ export async function reportStatus(tools: Tools, report: Report): Promise<void> 
       : {
           clusterName: plan.clusterId,
           clusterUid: plan.clusterId,
-          version: versionOfPlan(plan),
+          ...(version === undefined ? {} : { version }),
           desiredImages: desiredImages(plan),
         }),
     phase,
     ...(reason === '' ? {} : { reason }),
-    storage: { storageNodesPerZone: perZone(tools.caches.storageNodes.all()) },
+    storage: { storageNodesPerZone: perZone(storageNodes) },
     conditions: [
       ...report.conditions,
       ...(plan === undefined ? [] : [componentsCondition(states, problems)]),
@@ -140,6 +146,25 @@ function unwell({ metadata, status }: StorageNode): string[] {
   if (status?.phase === undefined || !unwellPhases.includes(status.phase)) return [];
   const why = status.reason === undefined || status.reason === '' ? '' : ` (${status.reason})`;
   return [`node ${metadata.name} is ${status.phase}${why}`];
+}
+
+function storageOf({ status }: StorageNode) {
+  return { online: status?.phase === 'Online', storage: status?.nodeAttributes?.storage === true };
+}
+
+function runningVersion(
+  { caches }: Tools,
+  states: readonly ComponentState[],
+  before: string | undefined,
+): string | undefined {
+  const images = caches.pods
+    .all()
+    .filter(({ metadata }) =>
+      matchesLabels({ matchLabels: podLabels('node') }, metadata.labels ?? {}),
+    )
+    .map(({ spec }) => spec?.containers?.find(({ name }) => name === names.node)?.image ?? '');
+  const wanted = states.find(({ name }) => name === names.node)?.wanted ?? 0;
+  return versionOfPods(images, wanted, before);
 }
 
 function perZone(nodes: readonly StorageNode[]): number {

@@ -5,6 +5,8 @@ import {
   limited,
   phaseOf,
   storageNodesPerZone,
+  versionOfPods,
+  withoutAnyStorage,
   withTimes,
   type ComponentState,
   type PhaseInput,
@@ -108,6 +110,40 @@ it('counts the storage nodes of the zone that has the fewest', () => {
   expect(storageNodesPerZone([])).toBe(0);
   expect(storageNodesPerZone([node('a', 1), node('a', 2), node('b', 1)])).toBe(1);
   expect(storageNodesPerZone([node('a', 1), node('b', 0)])).toBe(0);
+});
+
+describe('the version', () => {
+  const [old, new_] = ['openpx/px:1', 'openpx/px:2'];
+  it.each<[string, string[], string | undefined, string | undefined]>([
+    ['at the first start', [], undefined, undefined],
+    ['as long as pods are lacking', [old, old], undefined, undefined],
+    ['once all pods are there', [old, old, old], undefined, '1'],
+    ['while a roll-out is under way', [new_, old, old], '1', '1'],
+    ['while a pod is replaced', [new_, new_], '1', '1'],
+    ['when the roll-out is done', [new_, new_, new_], '1', '2'],
+    ['when a node has come meanwhile', [new_, new_, new_, new_], '2', '2'],
+    ['while the first node is rolled back', [new_, old, old], '1', '1'],
+  ])('%s', (_, images, before, expected) => {
+    expect(versionOfPods(images, 3, before)).toBe(expected);
+  });
+});
+
+describe('devices that no node has', () => {
+  const node = (storage: boolean, online = true) => ({ storage, online });
+  it.each<[string, string[], { storage: boolean; online: boolean }[], number]>([
+    ['are said', ['/dev/sdx'], [node(false), node(false)], 1],
+    ['are none when one node has some', ['/dev/sdx'], [node(false), node(true)], 0],
+    [
+      'are not known before every node has joined',
+      ['/dev/sdx'],
+      [node(false), node(false, false)],
+      0,
+    ],
+    ['are not known before any node has', ['/dev/sdx'], [], 0],
+    ['are none where none were named', [], [node(false)], 0],
+  ])('%s', (_, devices, nodes, count) => {
+    expect(withoutAnyStorage(devices, nodes)).toHaveLength(count);
+  });
 });
 
 it('shortens what nobody reads to the end', () => {

@@ -148,8 +148,30 @@ export function desiredImages(plan: Plan): NonNullable<StorageClusterStatus['des
   };
 }
 
-export function versionOfPlan(plan: Plan): string {
-  return versionOf(plan.images.px);
+/**
+ * The version that every storage pod runs, and that of before while a roll-out
+ * is under way: who reads the new one knows that all nodes have it.
+ */
+export function versionOfPods(
+  images: readonly string[],
+  wantedPods: number,
+  before: string | undefined,
+): string | undefined {
+  const versions = new Set(images.map(versionOf));
+  const [version] = versions;
+  return versions.size === 1 && images.length >= wantedPods ? version : before;
+}
+
+/** A path that is wrong makes every node storageless, of which none is to blame by itself. */
+export function withoutAnyStorage(
+  devices: readonly string[],
+  nodes: readonly { readonly online: boolean; readonly storage: boolean }[],
+): string[] {
+  const nowhere = nodes.length > 0 && nodes.every(({ online, storage }) => online && !storage);
+  if (devices.length === 0 || !nowhere) return [];
+  return [
+    `no node stores anything: none of spec.storage.devices is there (${limited(devices, 5)})`,
+  ];
 }
 
 /** Nodes with storage in the zone that has the fewest, as users of the field know it. */

@@ -27,6 +27,7 @@ const offline = { state: 'offline', stateReason: 'its lease is over' };
 
 it.each<[string, NodeObservation, string, RegExp]>([
   ['well', node({}), 'Online', /^$/],
+  ['storageless', node({ px: { stateReason: 'it stores nothing' } }), 'Online', /stores nothing/],
   ['degraded', node({ px: { state: 'degraded', stateReason: 'a drive' } }), 'Degraded', /a drive/],
   ['without its kvdb', node({ px: { state: 'kvdb_unavailable' } }), 'NotInQuorum', /^$/],
   ['in maintenance', node({ px: { maintenance: true } }), 'Maintenance', /nothing new/],

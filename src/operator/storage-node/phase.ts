@@ -56,7 +56,8 @@ export function phaseOf(node: NodeObservation): PhaseAndReason {
     case 'operational':
       if (px.maintenance) return { phase: 'Maintenance', reason: 'nothing new is placed here' };
       if (pod?.terminating === true) return { phase: 'Updating', reason: 'its pod is replaced' };
-      return { phase: 'Online', reason: '' };
+      // One that is well may say, too, that it stores nothing.
+      return { phase: 'Online', reason: px.stateReason };
     default:
       return { phase: 'Unknown', reason: `px calls its state "${px.state}"` };
   }
