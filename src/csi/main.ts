@@ -9,9 +9,11 @@ import { protoDirOf } from '../platform/proto.js';
 import { runCommand } from '../platform/run-command.js';
 import { inClusterClaims } from './claims/kubernetes-claims.js';
 import { startHealthServer } from './health-server.js';
+import { AbandonedStages, stagingDirectory } from './node/abandoned-stages.js';
+import type { NodeContext } from './node/context.js';
 import { throughService } from './px-service.js';
 import { startRegistration, whenNodeAnswers } from './registration.js';
-import { startCsiServer, type CsiMode } from './server.js';
+import { nodeContextOf, startCsiServer, type CsiMode, type CsiServerOptions } from './server.js';
 
 interface Flags {
   readonly mode: CsiMode;
@@ -75,7 +77,7 @@ const px = flags.nodeEndpoint.startsWith('unix:') ? connect() : throughService(c
 const stopping = new AbortController();
 
 try {
-  const server = await startCsiServer({
+  const options: CsiServerOptions = {
     ...flags,
     maxVolumesPerNode: Number.parseInt(flags.maxVolumesPerNode, 10) || 0,
     version,
@@ -84,7 +86,9 @@ try {
     run: runCommand,
     claims: inClusterClaims(process.env),
     logger,
-  });
+  };
+  const node = nodeContextOf(options);
+  const server = await startCsiServer(options, node);
   logger.info('serving', { mode: flags.mode, endpoint: flags.endpoint, px: flags.nodeEndpoint });
   const health =
     flags.healthPort === undefined
@@ -102,14 +106,14 @@ try {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
-  await register();
+  await register(node);
 } catch (thrown) {
   logger.error(`cannot start: ${toPxError(thrown).message}`);
   process.exit(1);
 }
 
 /** Not from a second place: the socket in the directory belongs to one process a node. */
-async function register(): Promise<void> {
+async function register(node: NodeContext): Promise<void> {
   const { registrationDir: directory, kubeletSocketPath } = flags;
   if (directory === undefined) return;
   if (kubeletSocketPath === undefined) {
@@ -117,6 +121,8 @@ async function register(): Promise<void> {
   }
   if (!(await whenNodeAnswers(px, logger, stopping.signal))) return;
   const { driverName } = flags;
+  const stages = new AbandonedStages(node, stagingDirectory(kubeletSocketPath, driverName));
+  const onRegistered = (): void => stages.clear(stopping.signal);
   const onRefused = (): void => process.exit(1);
   await startRegistration({
     directory,
@@ -124,6 +130,7 @@ async function register(): Promise<void> {
     driverName,
     protoDir,
     logger,
+    onRegistered,
     onRefused,
   });
 }

@@ -23,12 +23,14 @@ describe('registration with the kubelet', () => {
 
   it('tells name, socket and version, and passes a refusal on', async () => {
     const refused: string[] = [];
+    let registered = 0;
     const server = await startRegistration({
       directory,
       kubeletSocketPath: '/var/lib/kubelet/plugins/d/csi.sock',
       driverName: 'pxd.portworx.com',
       protoDir,
       logger,
+      onRegistered: () => registered++,
       onRefused: (reason) => refused.push(reason),
     });
     const loaded = loadProto(protoDir, 'pluginregistration.proto') as unknown as ProtoGrpcType;
@@ -47,8 +49,10 @@ describe('registration with the kubelet', () => {
     });
     await calls.NotifyRegistrationStatus({ plugin_registered: true, error: '' });
     expect(refused).toEqual([]);
+    expect(registered).toBe(1);
     await calls.NotifyRegistrationStatus({ plugin_registered: false, error: 'no such node' });
     expect(refused).toEqual(['no such node']);
+    expect(registered).toBe(1);
     client.close();
     await server.close(1_000);
   });

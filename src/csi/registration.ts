@@ -16,6 +16,8 @@ export interface RegistrationOptions {
   readonly driverName: string;
   readonly protoDir: string;
   readonly logger: Logger;
+  /** The kubelet has registered the driver, as it does each time when it starts. */
+  readonly onRegistered: () => void;
   /** The kubelet refused: nothing but a new registration, from a new process, tries again. */
   readonly onRefused: (reason: string) => void;
 }
@@ -45,6 +47,7 @@ export function startRegistration(options: RegistrationOptions): Promise<Running
       NotifyRegistrationStatus: async ({ plugin_registered, error }) => {
         if (plugin_registered) {
           options.logger.info('the kubelet has registered the driver');
+          options.onRegistered();
         } else {
           options.logger.error(`the kubelet did not register the driver: ${error}`);
           options.onRefused(error);

@@ -16,6 +16,7 @@ import type { RunCommand } from '../platform/run-command.js';
 import type { Claims } from './claims/claim-parameters.js';
 import { controllerHandlers } from './controller/controller.js';
 import { identityHandlers } from './identity.js';
+import type { NodeContext } from './node/context.js';
 import { nodeHandlers } from './node/node.js';
 import { TopologyKeys } from './topology.js';
 import { VolumeLocks } from './volume-locks.js';
@@ -36,8 +37,26 @@ export interface CsiServerOptions {
   readonly logger: Logger;
 }
 
+/** What the node service works with, and whoever else works on this node's volumes. */
+export function nodeContextOf(options: CsiServerOptions): NodeContext {
+  const { px, logger, maxVolumesPerNode, frontend } = options;
+  return {
+    px,
+    topology: new TopologyKeys(options.driverName),
+    logger,
+    locks: new VolumeLocks(),
+    mounter: new Mounter(options.run),
+    filesystems: new FilesystemTool(options.run),
+    maxVolumesPerNode,
+    frontend,
+  };
+}
+
 /** Puts the CSI services of a mode together and listens. */
-export function startCsiServer(options: CsiServerOptions): Promise<RunningServer> {
+export function startCsiServer(
+  options: CsiServerOptions,
+  node: NodeContext = nodeContextOf(options),
+): Promise<RunningServer> {
   const { mode, px, logger } = options;
   const loaded = loadProto(options.protoDir, 'csi.proto') as unknown as ProtoGrpcType;
   const { Identity, Controller, Node } = loaded.csi.v1;
@@ -59,16 +78,7 @@ export function startCsiServer(options: CsiServerOptions): Promise<RunningServer
     services.push(unaryService<ControllerDefinition>(Controller.service, handlers, logger));
   }
   if (mode !== 'controller') {
-    const handlers = nodeHandlers({
-      px,
-      topology,
-      logger,
-      locks: new VolumeLocks(),
-      mounter: new Mounter(options.run),
-      filesystems: new FilesystemTool(options.run),
-      maxVolumesPerNode: options.maxVolumesPerNode,
-      frontend: options.frontend,
-    });
+    const handlers = nodeHandlers(node);
     services.push(unaryService<NodeDefinition>(Node.service, handlers, logger));
   }
   return startGrpcServer({ services, listen: [options.endpoint] });

@@ -62,12 +62,20 @@ async function unstageVolume(
   const id = required(request.volume_id, 'volume_id');
   const path = absolutePath(request.staging_target_path, 'staging_target_path');
   return context.locks.run(id, 'NodeUnstageVolume', async () => {
-    const volume = await findVolume(context.px, id);
-    if (volume !== undefined) await refuseWhilePublished(context, volume, path);
-    await removeMount(context, path);
-    if (volume !== undefined) await detach(context, volume);
+    await removeStage(context, await findVolume(context.px, id), path);
     return {};
   });
+}
+
+/** For who holds the volume's lock: unmounts and detaches it, unless pods still have it. */
+export async function removeStage(
+  context: NodeContext,
+  volume: Volume__Output | undefined,
+  path: string,
+): Promise<void> {
+  if (volume !== undefined) await refuseWhilePublished(context, volume, path);
+  await removeMount(context, path);
+  if (volume !== undefined) await detach(context, volume);
 }
 
 /** A device must not go away under a pod that still has it. */

@@ -214,6 +214,12 @@ describe('the driver', () => {
     expect(names(objectsOf(all))).toContain('Deployment px-snapshot-controller');
   });
 
+  it('starts a snapshot controller that waits for no definitions of group snapshots', () => {
+    const { template } = workload(objectsOf(all), 'Deployment', 'px-snapshot-controller');
+    const [container] = template.spec.containers;
+    expect(container?.args).toContain('--feature-gates=CSIVolumeGroupSnapshot=false');
+  });
+
   it('reaches px by the address of its Service', () => {
     const flag = (more: Partial<Observed>) =>
       workload(

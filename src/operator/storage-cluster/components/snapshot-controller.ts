@@ -50,6 +50,8 @@ function deployment(plan: Plan) {
               args: [
                 '--v=2',
                 '--leader-election=true',
+                // It would look for their definitions for 30 s at each start, and do nothing meanwhile.
+                '--feature-gates=CSIVolumeGroupSnapshot=false',
                 '--worker-threads=20',
                 '--kube-api-qps=100',
                 '--kube-api-burst=200',

@@ -1,0 +1,137 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AbandonedStages } from '../../src/csi/node/abandoned-stages.js';
+import { nodeContextOf } from '../../src/csi/server.js';
+import { connectNode, type NodeApi } from '../../src/platform/grpc-client.js';
+import { silentLogger } from '../../src/platform/logger.js';
+import { runCommand } from '../../src/platform/run-command.js';
+import { waitFor } from '../../tools/lib/wait.js';
+import { mountOf, mountsBelow, startHarness, type CsiHarness } from '../support/csi-harness.js';
+
+/**
+ * What a kubelet leaves that dies after its last call of NodeUnpublishVolume:
+ * a staged volume, and its own note beside it, of which it knows nothing more.
+ */
+jest.setTimeout(60_000);
+
+const ext4 = mountOf('ext4');
+let h: CsiHarness;
+let px: NodeApi;
+let id = '';
+let node = '';
+let directory = '';
+let stages: AbandonedStages;
+
+beforeEach(async () => {
+  h = await startHarness();
+  const protoDir = join(process.cwd(), 'proto');
+  px = connectNode(h.fake.address, { timeoutMs: 5_000, protoDir });
+  const context = nodeContextOf({
+    ...{ mode: 'node', endpoint: '', driverName: 'pxd.portworx.com', version: '0' },
+    ...{ maxVolumesPerNode: 0, frontend: 'fuse', protoDir, run: runCommand },
+    ...{ px, logger: silentLogger },
+  });
+  directory = join(h.dir, 'kubernetes.io/csi/pxd.portworx.com');
+  stages = new AbandonedStages(context, directory);
+  id = await h.create('v');
+  node = (await px.GetStatus({})).id;
+});
+afterEach(async () => {
+  px.close();
+  await h.close();
+});
+
+/** As the kubelet does it: its note first, then the call. */
+async function stage(): Promise<string> {
+  const own = join(directory, 'hash');
+  await mkdir(join(own, 'globalmount'), { recursive: true });
+  const note = { driverName: 'pxd.portworx.com', volumeHandle: id };
+  await writeFile(join(own, 'vol_data.json'), JSON.stringify(note));
+  await h.csi.controller.ControllerPublishVolume({
+    volume_id: id,
+    node_id: node,
+    volume_capability: ext4,
+  });
+  await h.stage(id, ext4, join(own, 'globalmount'));
+  return join(own, 'globalmount');
+}
+
+const detachedByController = (): Promise<unknown> =>
+  h.csi.controller.ControllerUnpublishVolume({ volume_id: id, node_id: node });
+
+async function attachedOn(): Promise<string> {
+  return (await px.GetVolume({ id_or_name: id })).attached_on;
+}
+
+it('is kept while the volume is reserved for the node, and looked at again', async () => {
+  const path = await stage();
+  expect(await stages.look()).toBe(1);
+  expect(await mountsBelow(h.dir)).toEqual([path]);
+  expect(await attachedOn()).toBe(node);
+});
+
+it('is unmounted, detached and removed once the reservation is gone', async () => {
+  await stage();
+  await detachedByController();
+  expect(await stages.look()).toBe(0);
+  expect(await mountsBelow(h.dir)).toEqual([]);
+  expect(await attachedOn()).toBe('');
+  expect(await readdir(directory)).toEqual([]);
+  await h.csi.controller.DeleteVolume({ volume_id: id });
+});
+
+it('is found by a watch that began before the reservation was gone', async () => {
+  await stage();
+  const end = new AbortController();
+  stages.clear(end.signal);
+  await detachedByController();
+  await waitFor(
+    'end of the stage',
+    20_000,
+    () => !existsSync(join(directory, 'hash')) || undefined,
+  );
+  end.abort();
+  expect(await attachedOn()).toBe('');
+});
+
+it('is not touched while a pod has it, reserved or not', async () => {
+  const path = await stage();
+  const target = h.target('pod');
+  await h.csi.node.NodePublishVolume({
+    volume_id: id,
+    staging_target_path: path,
+    target_path: target,
+    volume_capability: ext4,
+  });
+  await detachedByController();
+  expect(await stages.look()).toBe(0);
+  expect((await mountsBelow(h.dir)).sort()).toEqual([path, target].sort());
+  expect(await attachedOn()).toBe(node);
+});
+
+it('is removed when the kubelet forgot it after it was unstaged', async () => {
+  const path = await stage();
+  await h.csi.node.NodeUnstageVolume({ volume_id: id, staging_target_path: path });
+  await detachedByController();
+  await h.csi.controller.DeleteVolume({ volume_id: id });
+  expect(await stages.look()).toBe(0);
+  expect(await readdir(directory)).toEqual([]);
+});
+
+it('keeps a directory with what somebody wrote below the mount', async () => {
+  const path = await stage();
+  await h.csi.node.NodeUnstageVolume({ volume_id: id, staging_target_path: path });
+  await detachedByController();
+  await writeFile(join(path, 'file'), 'not ours');
+  expect(await stages.look()).toBe(1);
+  expect(await readdir(path)).toEqual(['file']);
+});
+
+it('needs a note of the kubelet', async () => {
+  await mkdir(join(directory, 'half/globalmount'), { recursive: true });
+  await writeFile(join(directory, 'half/vol_data.json'), '{"volumeHandle":');
+  await mkdir(join(directory, 'none'));
+  expect(await stages.look()).toBe(0);
+  expect((await readdir(directory)).sort()).toEqual(['half', 'none']);
+});
