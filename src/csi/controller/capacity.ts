@@ -64,9 +64,13 @@ function poolsFor(
   );
 }
 
+/**
+ * Whole GiB: every write to any volume changes the bytes that are free, and each
+ * change would be written to an object for every class and node.
+ */
 function answer(availableBytes: string, maximumBytes: string): GetCapacityResponse {
   return {
-    available_capacity: availableBytes,
+    available_capacity: Math.floor(Number(availableBytes) / gibBytes) * gibBytes,
     maximum_volume_size: { value: maximumBytes },
     minimum_volume_size: { value: gibBytes },
   };

@@ -28,9 +28,10 @@ export async function getCapacity(
     );
     totalBytes += sum(pools.map((pool) => pool.totalBytes));
     availableByNode.push(sum(pools.map((pool) => pool.availableBytes)));
-    const promises = pools.map(
-      (pool) => pool.totalBytes * overcommitFactor - pool.provisionedBytes,
-    );
+    // A full pool takes no volume, however much it could still promise.
+    const promises = pools
+      .filter((pool) => pool.availableBytes > 0)
+      .map((pool) => pool.totalBytes * overcommitFactor - pool.provisionedBytes);
     promiseByNode.push(Math.max(0, ...promises));
   }
   const largest = promiseByNode.sort((a, b) => b - a)[replicas - 1] ?? 0;

@@ -109,6 +109,9 @@ const provisionerFlags = [
   // Pod, ReplicaSet, Deployment: the capacity objects go when the Deployment goes.
   '--capacity-ownerref-level=2',
   '--capacity-poll-interval=30s',
+  // One object a class and a node, by default one a second: a new class would wait for minutes.
+  '--kube-api-capacity-qps=20',
+  '--kube-api-capacity-burst=50',
   ...retries,
   ...apiRate,
 ];
