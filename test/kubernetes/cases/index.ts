@@ -6,6 +6,7 @@ import { examples } from './examples.js';
 import { interruptionsCase } from './interruptions.js';
 import { manyClaims } from './many-claims.js';
 import { nodeOperations } from './node-operations.js';
+import { storageCapacity } from './storage-capacity.js';
 import { storagePolicies } from './storage-policies.js';
 import { storageSuite } from './storage-suite.js';
 import { tutorial } from './tutorial.js';
@@ -15,6 +16,7 @@ export const cases: readonly KubernetesCase[] = [
   clusterWorks,
   tutorial,
   manyClaims,
+  storageCapacity,
   storagePolicies,
   databaseFailover,
   examples,
