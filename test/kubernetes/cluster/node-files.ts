@@ -34,6 +34,9 @@ function kubeletConfig(cluster: ClusterLayout, node: NodeLayout, version: string
     // This kind of machine has cgroup v1, which 1.35 refuses by default; 1.31 brought the field.
     ...(minorOf(version) >= 31 ? { failCgroupV1: false } : {}),
     enforceNodeAllocatable: [],
+    // A pod whose volume has grown gets its file system grown at the next look at the pod:
+    // by default once a minute, which is the longest wait of any test.
+    syncFrequency: '10s',
     failSwapOn: false,
     // Three nodes share one disk, which is easily "full", and images can't be pulled again.
     evictionHard: {

@@ -20,6 +20,7 @@ const capabilities = {
   onlineExpansion: true,
   offlineExpansion: true,
   topology: true,
+  // Claimed by the definition without keys: see regionlessTag.
   capacity: false,
   readWriteOncePod: true,
   multiplePVsSameID: true,
@@ -65,8 +66,15 @@ const attributesClass = {
   parameters: { io_throttle_wr_iops: '1000' },
 };
 
-/** Writes the driver's definition and its classes below a directory; answers its path. */
-export async function writeDriverDefinition(directory: string): Promise<string> {
+/**
+ * A volume of px is reached from every node of its region, and the cluster of the
+ * test is one region: for its users there is no topology. Specs that the suite
+ * keeps from drivers with any topology key run with a definition without keys.
+ */
+export const regionlessTag = 'in one region';
+
+/** Writes the definitions of the driver and its classes below a directory; answers their paths. */
+export async function writeDriverDefinitions(directory: string): Promise<readonly string[]> {
   const file = (name: string): string => path.join(directory, name);
   const definition = {
     StorageClass: { FromFile: file('storage-class.yaml') },
@@ -85,6 +93,16 @@ export async function writeDriverDefinition(directory: string): Promise<string> 
   await writeFile(file('storage-class.yaml'), stringify(storageClass));
   await writeFile(file('snapshot-class.yaml'), stringify(snapshotClass));
   await writeFile(file('attributes-class.yaml'), stringify(attributesClass));
+  const regionless = {
+    ...definition,
+    DriverInfo: {
+      ...definition.DriverInfo,
+      TestTags: [regionlessTag],
+      TopologyKeys: [],
+      Capabilities: { ...capabilities, topology: false, capacity: true },
+    },
+  };
   await writeFile(file('driver.yaml'), stringify(definition));
-  return file('driver.yaml');
+  await writeFile(file('driver-regionless.yaml'), stringify(regionless));
+  return [file('driver.yaml'), file('driver-regionless.yaml')];
 }
