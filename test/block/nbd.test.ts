@@ -1,6 +1,7 @@
 import { truncateSync, writeFileSync, readFileSync, statSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { freePort } from '../../src/platform/testing-ports.js';
 import { BlockBench, sh } from '../support/block-bench.js';
 import type { TestVolumeSettings } from '../support/block-engine/messages.js';
 
@@ -140,7 +141,7 @@ test('clients that break off or talk nonsense cost nothing', async () => {
 });
 
 test('the same over TCP, with more requests at once than there are slots', async () => {
-  const port = 20_000 + (process.pid % 20_000);
+  const port = await freePort();
   await bench.engine('serveNbd', { socket: String(port), volumes });
   const load = (name: string): Promise<string> =>
     sh('fio', [

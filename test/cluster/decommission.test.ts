@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { waitFor } from '../../tools/lib/wait.js';
+import { useCluster, waitDaemonEnd, waitOffline } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
@@ -12,18 +13,12 @@ import {
   expectEqual,
   healed,
   miB,
-  startCluster,
 } from '../support/volumes.js';
 
 /** Nodes that leave: one after the other, until too few are left for what is to be kept. */
 describeOnCluster('DecommissionNode', () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster({ nodes: 4 });
-  }, 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started), { nodes: 4 }, { mends: false });
 
   const names = async (via: string) => {
     const { nodes } = await cluster.api(via).ListNodes({});
@@ -60,9 +55,7 @@ describeOnCluster('DecommissionNode', () => {
     const { replicas } = await cluster.api(node).GetVolume({ id_or_name: idle.id });
     expect(replicas.map(({ node_name }) => node_name)).not.toContain(leaving);
 
-    await waitFor('end of the daemon', 30_000, async () =>
-      (await cluster.running(leaving)).has('px-node') ? undefined : true,
-    );
+    await waitDaemonEnd(cluster, leaving);
     const log = await readFile(path.join(cluster.node(leaving).dir, 'px-node.log'), 'utf8');
     expect(log).toContain("was decommissioned and can't come back as what it was");
     await detachAndDelete(cluster, volume.id, node);
@@ -77,10 +70,7 @@ describeOnCluster('DecommissionNode', () => {
     await writer.progress(500);
     await cluster.killNode(dead);
     await writer.ended;
-    await waitFor('end of its lease', 20_000, async () => {
-      const { nodes } = await cluster.api(other).ListNodes({});
-      return nodes.find(({ name }) => name === dead)?.state === 'offline' ? true : undefined;
-    });
+    await waitOffline(cluster, other, dead);
     await gone(other, dead);
     await healed(cluster, other, volume.id, 2);
     const device = await attach(cluster, volume.id, other);

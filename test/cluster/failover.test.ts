@@ -1,5 +1,6 @@
 import { PxError } from '../../src/kernel/errors.js';
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
+import { useCluster } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
@@ -10,23 +11,15 @@ import {
   detachAndDelete,
   expectEqual,
   healed,
+  healedAndEqual,
   miB,
-  restore,
-  startCluster,
   waitOut,
 } from '../support/volumes.js';
 
 /** What happens to acknowledged writes when the node where the volume is attached goes. */
 describeOnCluster('the attached node is lost', () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster();
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started));
 
   test.each([2, 3])(
     'kill -9 with %d replicas: no acknowledged write lost, attached elsewhere in under 15 s',
@@ -105,8 +98,7 @@ describeOnCluster('the attached node is lost', () => {
     expect(mirror.acknowledged).toBe(before);
     await mirror.verify(device);
     await other.verify(device);
-    await healed(cluster, next, volume.id, 3);
-    await expectEqual(cluster, next, volume.id, 3);
+    await healedAndEqual(cluster, next, volume.id, 3);
     await detachAndDelete(cluster, volume.id, next);
   }, 180_000);
 
@@ -126,8 +118,7 @@ describeOnCluster('the attached node is lost', () => {
     await writer.progress(500, 60_000);
     await writer.stop();
     await mirror.verify(volume.device);
-    await healed(cluster, attachedOn, volume.id, 3);
-    await expectEqual(cluster, attachedOn, volume.id, 3);
+    await healedAndEqual(cluster, attachedOn, volume.id, 3);
     await detachAndDelete(cluster, volume.id, attachedOn);
   }, 180_000);
 

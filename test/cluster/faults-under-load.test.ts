@@ -1,13 +1,11 @@
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
+import { useCluster } from '../support/clusters.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
   createAttached,
   detachAndDelete,
-  expectEqual,
-  healed,
+  healedAndEqual,
   miB,
-  restore,
-  startCluster,
   verifyingLoad,
   waitOut,
 } from '../support/volumes.js';
@@ -18,14 +16,7 @@ import {
  */
 describeOnCluster('faults under fio --verify', () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster();
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started));
 
   /** Runs the load, calls `fault` two seconds in, `repair` after it, and judges. */
   async function underLoad(
@@ -45,8 +36,7 @@ describeOnCluster('faults under fio --verify', () => {
     expect(result.error).toBe(0);
     expect(result.write.bytes).toBe(12 * seconds * miB);
     expect(result.read.bytes).toBeGreaterThan(0);
-    await healed(cluster, attachedOn, volume.id, replicas);
-    await expectEqual(cluster, attachedOn, volume.id, replicas);
+    await healedAndEqual(cluster, attachedOn, volume.id, replicas);
     await detachAndDelete(cluster, volume.id, attachedOn);
   }
 

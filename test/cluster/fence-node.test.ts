@@ -1,5 +1,5 @@
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
-import { waitFor } from '../../tools/lib/wait.js';
+import { useCluster, waitOffline } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
@@ -9,29 +9,14 @@ import {
   detachAndDelete,
   expectEqual,
   healed,
+  healedAndEqual,
   miB,
-  restore,
-  startCluster,
 } from '../support/volumes.js';
 
 /** What makes it safe to run a pod elsewhere while its node may still be at work. */
 describeOnCluster('FenceNode', () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster();
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
-
-  async function offline(via: string, name: string): Promise<void> {
-    await waitFor(`end of the lease of ${name}`, 20_000, async () => {
-      const { nodes } = await cluster.api(via).ListNodes({});
-      return nodes.find((node) => node.name === name)?.state === 'offline' ? true : undefined;
-    });
-  }
+  useCluster((started) => (cluster = started));
 
   test('a node that still reaches its replicas, but not etcd, acknowledges nothing more', async () => {
     const volume = await createAttached(cluster, 3, 128 * miB);
@@ -45,7 +30,7 @@ describeOnCluster('FenceNode', () => {
     });
 
     await cluster.cutFromKvdb(old);
-    await offline(next, old);
+    await waitOffline(cluster, next, old);
     // Nothing has stopped it: this is what the fence is for.
     await writer.progress(100);
     const answer = await cluster.api(next).FenceNode({ node_id: cluster.id(old) });
@@ -74,8 +59,7 @@ describeOnCluster('FenceNode', () => {
     expect(mirror.acknowledged).toBe(before);
     await mirror.verify(device);
     await other.verify(device);
-    await healed(cluster, next, volume.id, 3);
-    await expectEqual(cluster, next, volume.id, 3);
+    await healedAndEqual(cluster, next, volume.id, 3);
     await detachAndDelete(cluster, volume.id, next);
   }, 180_000);
 
@@ -88,7 +72,7 @@ describeOnCluster('FenceNode', () => {
     const pids = [...(await cluster.running(frozen)).values()];
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
     try {
-      await offline(next, frozen);
+      await waitOffline(cluster, next, frozen);
       const answer = await cluster.api(next).FenceNode({ node_id: cluster.id(frozen) });
       expect(answer).toMatchObject({ fenced: true, fenced_volumes: [volume.id] });
     } finally {
@@ -123,7 +107,7 @@ describeOnCluster('FenceNode', () => {
     const node = { node_id: cluster.id(dead) };
     await cluster.api(next).PublishVolume({ id_or_name: reserved.id, ...node });
     await cluster.killNode(dead);
-    await offline(next, dead);
+    await waitOffline(cluster, next, dead);
     const answer = await cluster.api(next).FenceNode(node);
     expect(answer.fenced).toBe(true);
     expect(answer.fenced_volumes).toEqual(expect.arrayContaining([volume.id, reserved.id]));

@@ -2,6 +2,7 @@ import type { Volume__Output } from '../../src/gen/px/v1/Volume.js';
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { run } from '../../tools/lib/run.js';
 import { waitFor } from '../../tools/lib/wait.js';
+import { useCluster, waitDaemonEnd } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
@@ -10,24 +11,15 @@ import {
   createVolume,
   detachAndDelete,
   expectEqual,
-  healed,
+  healedAndEqual,
   miB,
-  restore,
-  startCluster,
 } from '../support/volumes.js';
 
 /** Replicas that come and go, while the volume is written and while nobody uses it. */
 describeOnCluster('moving replicas', () => {
+  const timing = { resyncBytesPerSecond: 48 * miB, replaceReplicaAfterMs: 15_000 };
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    const timing = { resyncBytesPerSecond: 48 * miB, replaceReplicaAfterMs: 15_000 };
-    cluster = await startCluster({ nodes: 4, config: { timing } });
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started), { nodes: 4, config: { timing } });
 
   /** The volume once its wish is fulfilled: so many replicas, all in sync. */
   async function moved(via: string, id: string, count: number): Promise<Volume__Output> {
@@ -67,9 +59,7 @@ describeOnCluster('moving replicas', () => {
     const [other = ''] = asked.replicas.map(({ node_name }) => node_name).filter((n) => n !== node);
     await cluster.killProcess(other, 'engine');
     await cluster.killProcess(node, 'px-node');
-    await waitFor('end of px-node', 10_000, async () =>
-      (await cluster.running(node)).has('px-node') ? undefined : true,
-    );
+    await waitDaemonEnd(cluster, node);
     await cluster.startNode(node);
     const three = await moved(node, volume.id, 3);
     expect(three.spec?.replicas).toBe(3);
@@ -162,8 +152,7 @@ describeOnCluster('moving replicas', () => {
     const restored = await attach(cluster, volume.id, 'n2');
     await mirror.verify(restored);
     // Only the replica that put the snapshot back is counted on until the other was filled.
-    await healed(cluster, 'n2', volume.id, 2);
-    await expectEqual(cluster, 'n2', volume.id, 2);
+    await healedAndEqual(cluster, 'n2', volume.id, 2);
     await api.DeleteVolume({ id_or_name: snapshot.id });
     await detachAndDelete(cluster, volume.id, 'n2');
   }, 180_000);

@@ -4,6 +4,7 @@ import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { FioRun, runFio } from '../../tools/lib/fio.js';
 import { run } from '../../tools/lib/run.js';
 import { waitFor } from '../../tools/lib/wait.js';
+import { useCluster } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
@@ -13,26 +14,20 @@ import {
   expectEqual,
   giB,
   healed,
+  healedAndEqual,
   miB,
   replicaState,
-  restore,
-  startCluster,
+  type AttachedVolume,
   verifyingLoad,
   waitOut,
-  type AttachedVolume,
 } from '../support/volumes.js';
 
 /** Faults in the middle of getting well again. Resync is slow here, so that they can strike. */
 describeOnCluster('recovery', () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster({ config: { timing: { resyncBytesPerSecond: 12 * miB } } });
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started), {
+    config: { timing: { resyncBytesPerSecond: 12 * miB } },
+  });
 
   /** A volume whose third replica has missed 128 MiB, and is being brought up to date. */
   async function resyncing(): Promise<AttachedVolume & { started: Promise<void> }> {
@@ -106,8 +101,7 @@ describeOnCluster('recovery', () => {
     // It is still this node's: nobody took it over.
     const device = await attachAfterLoss(cluster, volume.id, first);
     await mirror.verify(device);
-    await healed(cluster, first, volume.id, 3);
-    await expectEqual(cluster, first, volume.id, 3);
+    await healedAndEqual(cluster, first, volume.id, 3);
     await detachAndDelete(cluster, volume.id, first);
   }, 180_000);
 
@@ -142,12 +136,7 @@ describeOnCluster('recovery', () => {
 
 describeOnCluster('a disk that fails', () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster({ deviceSizeBytes: giB });
-  }, 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started), { deviceSizeBytes: giB }, { mends: false });
 
   test('its replica is dropped, and the volume is up without an error', async () => {
     const volume = await createAttached(cluster, 3, 256 * miB);

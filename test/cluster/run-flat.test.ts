@@ -1,6 +1,7 @@
 import { PxError } from '../../src/kernel/errors.js';
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { waitFor } from '../../tools/lib/wait.js';
+import { useCluster } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
@@ -10,22 +11,13 @@ import {
   expectEqual,
   healed,
   miB,
-  restore,
-  startCluster,
   waitOut,
 } from '../support/volumes.js';
 
 /** With etcd gone, what needs no decision goes on, and what needs one waits or is refused. */
 describeOnCluster('etcd is down', () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster();
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started));
 
   async function state(node: string): Promise<string> {
     return (await cluster.api(node).GetStatus({})).state;

@@ -2,6 +2,7 @@ import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { run, tryRun } from '../../tools/lib/run.js';
 import { waitFor } from '../../tools/lib/wait.js';
 import { runFio } from '../../tools/lib/fio.js';
+import { useCluster } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
@@ -10,10 +11,8 @@ import {
   detachAndDelete,
   expectEqual,
   giB,
-  healed,
+  healedAndEqual,
   miB,
-  restore,
-  startCluster,
   verifyingLoad,
   waitOut,
 } from '../support/volumes.js';
@@ -27,14 +26,7 @@ async function fill(device: string, fromMiB: number, countMiB: number): Promise<
 
 describeOnCluster('space, snapshots, clones and growth', () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster({ deviceSizeBytes: giB });
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started), { deviceSizeBytes: giB });
 
   test('a full pool is ENOSPC; overwrites go on; discards give space back', async () => {
     const volume = await createAttached(cluster, 3, 2 * giB);
@@ -55,8 +47,7 @@ describeOnCluster('space, snapshots, clones and growth', () => {
       return available > 400 * miB ? true : undefined;
     });
     expect(await fill(volume.device, 1024, 128)).toBe(0);
-    await healed(cluster, attachedOn, volume.id, 3);
-    await expectEqual(cluster, attachedOn, volume.id, 3);
+    await healedAndEqual(cluster, attachedOn, volume.id, 3);
     await detachAndDelete(cluster, volume.id, attachedOn);
   }, 240_000);
 
@@ -100,8 +91,7 @@ describeOnCluster('space, snapshots, clones and growth', () => {
     const restored = await attach(cluster, volume.id, attachedOn);
     await mirror.verify(restored);
     await new Mirror(16 * miB, 112 * miB).verify(restored);
-    await healed(cluster, attachedOn, volume.id, 3);
-    await expectEqual(cluster, attachedOn, volume.id, 3);
+    await healedAndEqual(cluster, attachedOn, volume.id, 3);
     await api.DetachVolume({ id_or_name: volume.id });
     await api.DeleteVolume({ id_or_name: snapshot.id });
     await api.DeleteVolume({ id_or_name: volume.id });
@@ -126,8 +116,7 @@ describeOnCluster('space, snapshots, clones and growth', () => {
       return bytes === String(384 * miB) ? true : undefined;
     });
     expect(await fill(volume.device, 300, 64)).toBe(0);
-    await healed(cluster, attachedOn, volume.id, 3);
-    await expectEqual(cluster, attachedOn, volume.id, 3);
+    await healedAndEqual(cluster, attachedOn, volume.id, 3);
     await detachAndDelete(cluster, volume.id, attachedOn);
   }, 240_000);
 });

@@ -3,16 +3,9 @@ import type { StoragePolicyStatus__Output } from '../../src/gen/px/v1/StoragePol
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { runFio, type FioResult } from '../../tools/lib/fio.js';
 import { waitFor } from '../../tools/lib/wait.js';
+import { restore, startCluster } from '../support/clusters.js';
 import { describeOnCluster } from '../support/needs.js';
-import {
-  createAttached,
-  detachAndDelete,
-  expectEqual,
-  healed,
-  miB,
-  restore,
-  startCluster,
-} from '../support/volumes.js';
+import { createAttached, detachAndDelete, healedAndEqual, miB } from '../support/volumes.js';
 
 describeOnCluster('storage policies, schedules and limits on three nodes', () => {
   let cluster: DevCluster;
@@ -146,8 +139,7 @@ describeOnCluster('storage policies, schedules and limits on three nodes', () =>
       return changing + waiting + violations.length === 0 ? true : undefined;
     });
     expect((await load).error).toBe(0);
-    await healed(cluster, attachedOn, volume.id, 2);
-    await expectEqual(cluster, attachedOn, volume.id, 2);
+    await healedAndEqual(cluster, attachedOn, volume.id, 2);
     const after = await cluster.api('n1').GetVolume({ id_or_name: volume.id });
     expect(after.spec?.labels).toMatchObject({ moved: 'yes' });
     await detachAndDelete(cluster, volume.id, attachedOn);

@@ -1,22 +1,21 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestAuthority } from '../../src/platform/testing-certificates.js';
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
-import { waitFor } from '../../tools/lib/wait.js';
+import { startCluster, waitDaemonEnd } from '../support/clusters.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
   createAttached,
   detachAndDelete,
-  expectEqual,
-  healed,
+  healedAndEqual,
   miB,
-  startCluster,
   verifyingLoad,
 } from '../support/volumes.js';
 
 describeOnCluster('nodes with certificates', () => {
   let cluster: DevCluster;
-  const certificates = mkdtempSync('/tmp/px-certs-');
+  const certificates = mkdtempSync(join(tmpdir(), 'px-certs-'));
   // Any certificate of the cluster's authority will do for any node.
   const tls = new TestAuthority(certificates).issue('node');
 
@@ -39,14 +38,11 @@ describeOnCluster('nodes with certificates', () => {
     config.tls = tls;
     for (const { name } of cluster.nodeLayouts) {
       await cluster.killProcess(name, 'px-node');
-      await waitFor('end of px-node', 10_000, async () =>
-        (await cluster.running(name)).has('px-node') ? undefined : true,
-      );
+      await waitDaemonEnd(cluster, name);
       await cluster.startNode(name);
     }
     await load.done;
-    await healed(cluster, attachedOn, id, 3);
-    await expectEqual(cluster, attachedOn, id, 3);
+    await healedAndEqual(cluster, attachedOn, id, 3);
     // A node that has it not attached asks the one that has, over the management port.
     await cluster.api(other).ResizeVolume({ id_or_name: id, size_bytes: String(320 * miB) });
     for (const { name, runDir } of cluster.nodeLayouts) {

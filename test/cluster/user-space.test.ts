@@ -1,4 +1,6 @@
 import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { UserSpaceDemo } from '../../tools/demo/user-space-demo.js';
 import { Progress } from '../../tools/demo/progress.js';
 import { clusterLeftovers, downCluster } from '../../tools/devcluster/cluster.js';
@@ -11,7 +13,7 @@ describe('directory pools, loopback addresses and NBD', () => {
   let dir: string;
 
   beforeAll(async () => {
-    dir = await mkdtemp('/tmp/px-user-');
+    dir = await mkdtemp(path.join(tmpdir(), 'px-user-'));
   });
 
   afterAll(() => downCluster(dir), 60_000);

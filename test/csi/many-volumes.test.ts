@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { defaultOptions, downCluster, upCluster } from '../../tools/devcluster/cluster.js';
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { capability } from '../../tools/lib/kubernetes.js';
@@ -19,7 +21,7 @@ let dir: string;
 let cluster: DevCluster;
 
 beforeAll(async () => {
-  dir = await mkdtemp('/tmp/px-many-');
+  dir = await mkdtemp(path.join(tmpdir(), 'px-many-'));
   cluster = await upCluster({ ...defaultOptions, rootDir: process.cwd(), dir, userSpace: true });
 });
 afterAll(async () => {

@@ -6,7 +6,8 @@ import type { EngineConfig, EngineMethods } from '../../src/dataplane/engine/api
 import { HolderClient } from '../../src/dataplane/holder/holder-client.js';
 import { createEtcdKvdb } from '../../src/dataplane/kvdb/etcd-kvdb.js';
 import { type Kvdb, KvKeys } from '../../src/dataplane/kvdb/port.js';
-import { freePort, startTestEtcd, type TestEtcd } from '../../src/dataplane/kvdb/testing-etcd.js';
+import { startTestEtcd, type TestEtcd } from '../../src/dataplane/kvdb/testing-etcd.js';
+import { freePort } from '../../src/platform/testing-ports.js';
 import { writeIdentity } from '../../src/dataplane/store/directory-identity.js';
 import { callJsonLines } from '../../src/platform/json-lines.js';
 import { delay, monotonicMs } from '../../src/platform/monotonic.js';

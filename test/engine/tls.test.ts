@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EngineConfig } from '../../src/dataplane/engine/api.js';
 import { runCommand } from '../../src/platform/run-command.js';
@@ -14,7 +15,7 @@ const sizeBytes = 128 * 1024 * 1024;
 const stranger = 3;
 
 describe('engines that speak TLS', () => {
-  const certificates = mkdtempSync('/tmp/px-certs-');
+  const certificates = mkdtempSync(join(tmpdir(), 'px-certs-'));
   let cluster: EngineCluster;
   beforeAll(async () => {
     const ours = new TestAuthority(join(certificates, 'ours'));

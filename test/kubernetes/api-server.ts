@@ -3,9 +3,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { freePort } from '../../src/platform/testing-ports.js';
 import { tryRun, type RunResult } from '../../tools/lib/run.js';
 import { GiveUp, waitFor } from '../../tools/lib/wait.js';
 
@@ -40,7 +40,7 @@ export class ApiServer {
   private server: ChildProcess | undefined;
 
   static async start(options: ApiServerOptions): Promise<ApiServer> {
-    const [etcdPort = 0, peerPort = 0, port = 0] = await freePorts(3);
+    const [etcdPort, peerPort, port] = [await freePort(), await freePort(), await freePort()];
     const started = new ApiServer(options, etcdPort, port);
     await mkdir(options.dir, { recursive: true });
     try {
@@ -204,24 +204,6 @@ async function end(child: ChildProcess | undefined): Promise<void> {
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await ended;
-}
-
-/** Held together until all are known, so that no two are the same. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer();
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 /** The programs where an earlier run of the Kubernetes suite has built them. */

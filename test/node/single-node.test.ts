@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connectNode, type NodeApi } from '../../src/platform/grpc-client.js';
 import { runCommand } from '../../src/platform/run-command.js';
+import { reservePorts } from '../../src/platform/testing-ports.js';
 
 /**
  * One px-node as the smallest cluster: the internal kvdb, a directory pool,
@@ -12,13 +13,14 @@ import { runCommand } from '../../src/platform/run-command.js';
 jest.setTimeout(120_000);
 
 const main = path.resolve('dist/src/dataplane/node/main.js');
-const startPort = 20_000 + (process.pid % 1000) * 20;
+let startPort: number;
 let directory: string;
 let configFile: string;
 let api: NodeApi;
 const daemons: ChildProcess[] = [];
 
-beforeAll(() => {
+beforeAll(async () => {
+  startPort = await reservePorts();
   directory = mkdtempSync(path.join(tmpdir(), 'px-one-'));
   mkdirSync(path.join(directory, 'pool'));
   configFile = writeConfig('config.json', {});

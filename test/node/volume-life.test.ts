@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { waitFor } from '../../tools/lib/wait.js';
+import { useCluster, waitOffline } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
 import {
@@ -12,23 +13,15 @@ import {
   detachAndDelete,
   expectEqual,
   healed,
+  healedAndEqual,
   miB,
-  restore,
-  startCluster,
   waitOut,
 } from '../support/volumes.js';
 
 /** What px-node decides about a volume, over three nodes: who may attach, who heals, who removes. */
 describeOnCluster("a volume's life over three nodes", () => {
   let cluster: DevCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster();
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
+  useCluster((started) => (cluster = started));
 
   test('many calls for one name make one volume', async () => {
     const made = await Promise.all(
@@ -106,8 +99,7 @@ describeOnCluster("a volume's life over three nodes", () => {
     // Whoever heals, it does not look attached, and a user's attach does not wait for it.
     const device = await attach(cluster, volume.id, second);
     await mirror.verify(device);
-    await healed(cluster, second, volume.id, 3);
-    await expectEqual(cluster, second, volume.id, 3);
+    await healedAndEqual(cluster, second, volume.id, 3);
     await detachAndDelete(cluster, volume.id, second);
   }, 180_000);
 
@@ -137,10 +129,7 @@ describeOnCluster("a volume's life over three nodes", () => {
   test('a node that was away removes its replica of what was deleted meanwhile', async () => {
     const volume = await createVolume(cluster, 3, 64 * miB);
     await cluster.killNode('n2');
-    await waitFor('end of the lease', 20_000, async () => {
-      const { nodes } = await cluster.api('n1').ListNodes({});
-      return nodes.find((node) => node.name === 'n2')?.state === 'offline' ? true : undefined;
-    });
+    await waitOffline(cluster, 'n1', 'n2');
     await cluster.api('n1').DeleteVolume({ id_or_name: volume.id });
     // The name is free at once, although a replica is still to be removed.
     const again = await cluster
@@ -178,8 +167,7 @@ describeOnCluster("a volume's life over three nodes", () => {
     });
     expect(clone.spec?.size_bytes).toBe(String(256 * miB));
     // Two replicas are copies; the third is filled by the healer.
-    await healed(cluster, other, clone.id, 3);
-    await expectEqual(cluster, other, clone.id, 3);
+    await healedAndEqual(cluster, other, clone.id, 3);
     const device = await waitFor('attach of the clone', 30_000, () =>
       attach(cluster, clone.id, other),
     );

@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { freePort } from '../../src/platform/testing-ports.js';
 import { tryRun } from '../../tools/lib/run.js';
 import { waitFor } from '../../tools/lib/wait.js';
 import { ApiServer, describeOnApiServer } from '../kubernetes/api-server.js';
@@ -64,7 +65,7 @@ describeOnApiServer('px-operator as a process', (programs) => {
     tryRun(process.execPath, [program, ...args, ...common()], { timeoutMs: 60_000 });
 
   async function start(name: string): Promise<Operator> {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const port = await freePort();
     const logFile = path.join(dir, `${name}-${port}.log`);
     const flags = ['--health-port', String(port), '--identity', name, '--log-format', 'human'];
     const child = spawn(process.execPath, [program, 'run', ...common(), ...flags], {

@@ -1,10 +1,12 @@
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { tryRun } from '../../tools/lib/run.js';
 import { waitFor } from '../../tools/lib/wait.js';
+import { startCluster } from '../support/clusters.js';
 import { describeOnCluster } from '../support/needs.js';
-import { miB, startCluster } from '../support/volumes.js';
+import { miB } from '../support/volumes.js';
 
 interface ShownVolume {
   readonly id: string;
@@ -27,7 +29,7 @@ describeOnCluster('pxctl on a cluster', () => {
 
   beforeAll(async () => {
     cluster = await startCluster();
-    directory = await mkdtemp('/tmp/pxctl-test-');
+    directory = await mkdtemp(join(tmpdir(), 'pxctl-test-'));
   }, 120_000);
 
   afterAll(async () => {

@@ -1,4 +1,5 @@
 import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readMountInfo } from '../../src/platform/block/mountinfo.js';
 import type { NodeApi } from '../../src/platform/grpc-client.js';
@@ -45,7 +46,7 @@ describeOnCluster('host mount and unmount on the kernel', () => {
     onDevice(name, (device) => run('sh', ['-c', `head -c 1048576 ${device} | sha256sum`]));
 
   beforeEach(async () => {
-    directory = await mkdtemp('/tmp/pxctl-host-');
+    directory = await mkdtemp(join(tmpdir(), 'pxctl-host-'));
     path = join(directory, 'mnt');
     fake = await startFakePxNode(join(process.cwd(), 'proto'));
   });

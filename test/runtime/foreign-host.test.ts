@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { runtimeContents } from '../../src/dataplane/host-runtime/contents.js';
 import { installRuntime } from '../../src/dataplane/host-runtime/install.js';
@@ -15,7 +16,7 @@ describeInContainers('the host runtime on a foreign host', () => {
   let runtime: string;
 
   beforeAll(async () => {
-    host = mkdtempSync('/tmp/px-foreign-');
+    host = mkdtempSync(path.join(tmpdir(), 'px-foreign-'));
     for (const name of ['runtime', 'proc', 'dev', 'tmp', 'usr/bin']) {
       mkdirSync(path.join(host, name), { recursive: true });
     }

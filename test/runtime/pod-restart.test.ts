@@ -13,8 +13,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connectNode, type NodeApi } from '../../src/platform/grpc-client.js';
+import { freePort, reservePorts } from '../../src/platform/testing-ports.js';
 import { writeIdentity } from '../../src/dataplane/store/directory-identity.js';
 import { waitFor } from '../../tools/lib/wait.js';
 import { command, LoopDevices, mebibyte } from '../pool/loop-device.js';
@@ -31,8 +33,6 @@ jest.setTimeout(120_000);
 
 const repository = process.cwd();
 const nodeName = 'worker-1';
-const startPort = 24_000 + (process.pid % 500) * 20;
-const health = startPort + 10;
 
 describeInContainers('px-node in a pod', () => {
   let directory: string;
@@ -43,12 +43,15 @@ describeInContainers('px-node in a pod', () => {
   let stranger: string;
   let api: NodeApi;
   let writer: MirrorWriter | undefined;
+  let startPort: number;
+  let health: number;
   const pods: Pod[] = [];
   const mirror = new Mirror(8 * mebibyte);
   const inside = (...parts: string[]) => path.join(directory, ...parts);
 
   beforeAll(async () => {
-    directory = mkdtempSync('/tmp/px-pod-');
+    [startPort, health] = [await reservePorts(), await freePort()];
+    directory = mkdtempSync(path.join(tmpdir(), 'px-pod-'));
     for (const name of ['lib', 'run', 'etc', 'bundles']) mkdirSync(inside(name));
     disks = new LoopDevices();
     pool = disks.create(1024 * mebibyte);
@@ -180,7 +183,7 @@ describeInContainers('px-node in a pod', () => {
     const config = {
       ...(JSON.parse(configText()) as object),
       ...lacking,
-      startPort: startPort + 40,
+      startPort: await reservePorts(),
     };
     writeFileSync(inside('lacking/config.json'), JSON.stringify({ ...config, storage: {} }));
     const args = ['--host-runtime-dir', inside('lacking/lib/runtime')];
@@ -307,7 +310,7 @@ describeInContainers('px-node in a pod', () => {
 
 function makePoolOf(clusterId: string, device: string): void {
   command('mkfs.xfs', '-q', '-L', 'px-pool', device);
-  const directory = mkdtempSync('/tmp/px-stranger-');
+  const directory = mkdtempSync(path.join(tmpdir(), 'px-stranger-'));
   command('mount', device, directory);
   const [nodeId, deviceId, poolId] = ['n', 'd', 'p'];
   writeIdentity(directory, {

@@ -1,4 +1,5 @@
 import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DevCluster, defaultOptions } from '../../tools/devcluster/cluster.js';
 import { Mirror } from './mirror.js';
@@ -12,7 +13,7 @@ describeOnCluster('the mirror of acknowledged writes', () => {
   let cluster: DevCluster;
 
   beforeAll(async () => {
-    dir = await mkdtemp('/tmp/px-mirror-');
+    dir = await mkdtemp(path.join(tmpdir(), 'px-mirror-'));
     file = path.join(dir, 'device');
     await using handle = await open(file, 'w');
     await handle.truncate(8 * miB);

@@ -1,23 +1,11 @@
-import { mkdtemp } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
 import type { Volume__Output } from '../../src/gen/px/v1/Volume.js';
-import { upCluster, type ClusterOptions, type DevCluster } from '../../tools/devcluster/cluster.js';
+import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { FioRun } from '../../tools/lib/fio.js';
 import { checkEqual, waitInSync } from '../../tools/lib/kubernetes.js';
 import { waitFor } from '../../tools/lib/wait.js';
 
 export const miB = 1024 ** 2;
 export const giB = 1024 ** 3;
-
-/** Small disks: the tests write little, and formatting is quick. */
-export async function startCluster(options: Partial<ClusterOptions> = {}): Promise<DevCluster> {
-  if (!existsSync('dist/src/dataplane/node/main.js')) {
-    throw new Error('the programs are not built: npm run build');
-  }
-  const dir = await mkdtemp('/tmp/px-test-');
-  const sizes = { devices: 1, deviceSizeBytes: 2 * giB };
-  return upCluster({ dir, withoutCsi: true, ...sizes, ...options });
-}
 
 /** A volume attached on the node of its first replica. */
 export interface AttachedVolume {
@@ -147,6 +135,17 @@ export async function healed(
   await waitInSync(cluster, via, id, replicas, 90_000);
 }
 
+/** All replicas are back, and all are the same. */
+export async function healedAndEqual(
+  cluster: DevCluster,
+  via: string,
+  id: string,
+  replicas: number,
+): Promise<void> {
+  await healed(cluster, via, id, replicas);
+  await expectEqual(cluster, via, id, replicas);
+}
+
 export async function expectEqual(
   cluster: DevCluster,
   via: string,
@@ -155,14 +154,4 @@ export async function expectEqual(
 ): Promise<void> {
   const { bytes } = await checkEqual(cluster, via, id, replicas);
   expect(bytes).toBeGreaterThan(0);
-}
-
-/**
- * Everything that runs, reachable: a test that failed in the middle of a fault
- * must not fail those after it.
- */
-export async function restore(cluster: DevCluster): Promise<void> {
-  await cluster.startEtcd();
-  await cluster.heal();
-  for (const { name } of cluster.nodeLayouts) await cluster.startNode(name);
 }

@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { run, tryRun } from '../lib/run.js';
 import { waitFor } from '../lib/wait.js';
@@ -65,7 +66,7 @@ describe('network, devices and cleaning up on the real kernel', () => {
   let cluster: DevCluster;
 
   beforeAll(async () => {
-    dir = await mkdtemp('/tmp/pxdev');
+    dir = await mkdtemp(path.join(tmpdir(), 'pxdev'));
     cluster = new DevCluster({ ...defaultOptions, dir, rootDir: process.cwd(), nodes: 2 });
     await makeHub(cluster.layout);
     for (const node of cluster.nodeLayouts) {

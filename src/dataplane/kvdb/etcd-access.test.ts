@@ -7,7 +7,8 @@ import { delay } from '../../platform/monotonic.js';
 import { createEtcdKvdb } from './etcd-kvdb.js';
 import { startInternalEtcd, type InternalEtcd } from './internal-etcd.js';
 import type { Kvdb } from './port.js';
-import { freePort, startTestEtcd, type TestEtcd } from './testing-etcd.js';
+import { freePort } from '../../platform/testing-ports.js';
+import { startTestEtcd, type TestEtcd } from './testing-etcd.js';
 
 jest.setTimeout(120_000);
 

@@ -9,7 +9,8 @@ import { createEtcdKvdb } from './etcd-kvdb.js';
 import { startInternalEtcd } from './internal-etcd.js';
 import { parseKvdbUris } from './kvdb-uri.js';
 import type { Kvdb } from './port.js';
-import { freePort, startTestEtcd, type TestEtcd } from './testing-etcd.js';
+import { freePort } from '../../platform/testing-ports.js';
+import { startTestEtcd, type TestEtcd } from './testing-etcd.js';
 
 jest.setTimeout(60_000);
 

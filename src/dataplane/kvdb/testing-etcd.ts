@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monotonicMs, delay } from '../../platform/monotonic.js';
+import { freePort } from '../../platform/testing-ports.js';
 
 /** A real etcd of one member for tests, on ports of 127.0.0.1 that were free. */
 export interface TestEtcd {
@@ -87,17 +87,6 @@ export async function startTestEtcd(
       rmSync(directory, { recursive: true, force: true });
     },
   };
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 async function answers(endpoint: string): Promise<void> {

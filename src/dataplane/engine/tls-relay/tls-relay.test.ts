@@ -8,7 +8,7 @@ import { silentLogger } from '../../../platform/logger.js';
 import { delay } from '../../../platform/monotonic.js';
 import { TestAuthority } from '../../../platform/testing-certificates.js';
 import { readTlsFiles, type TlsFiles } from '../../../platform/tls-files.js';
-import { freePort } from '../../kvdb/testing-etcd.js';
+import { freePort } from '../../../platform/testing-ports.js';
 import { encodePreface } from './preface.js';
 import { defaultBounds } from './settings.js';
 import { TlsRelay } from './tls-relay.js';
