@@ -5,6 +5,7 @@ import type { CallContext } from '../../platform/grpc-server.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
 import type { NodeContext } from './context.js';
 import { forwarded, forwardedHeader } from './peers.js';
+import { refuseWhileServedElsewhere } from './served-elsewhere.js';
 
 /**
  * The node that carries out an operation on a volume's content: where it is
@@ -26,16 +27,20 @@ export async function atCoordinator<T>(
   local: () => Promise<T>,
   remote: (peer: NodeApi, options: typeof forwardOptions) => Promise<T>,
 ): Promise<T> {
-  if (call.metadata(forwardedHeader) !== '') return local();
+  const here = async (): Promise<T> => {
+    if (record.attachedOn !== '') await refuseWhileServedElsewhere(context, record.id);
+    return local();
+  };
+  if (call.metadata(forwardedHeader) !== '') return here();
   const state = await context.view.fresh();
   const nodeId = coordinatorNode(record, state, context.self.id);
-  if (nodeId === context.self.id) return local();
+  if (nodeId === context.self.id) return here();
   try {
     return await remote(context.peers.api(nodeId), forwardOptions);
   } catch (thrown) {
     const error = toPxError(thrown);
     // A node that fell over just now still counts as alive, but need not hold up the others.
-    if (error.code === 'unavailable' && record.attachedOn !== nodeId) return local();
+    if (error.code === 'unavailable' && record.attachedOn !== nodeId) return here();
     throw error;
   }
 }
