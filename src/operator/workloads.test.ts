@@ -2,6 +2,7 @@ import {
   attachmentsOn,
   podsWithPxVolumes,
   pxClaims,
+  releasable,
   type PersistentVolume,
   type VolumeAttachment,
   type WorkloadPod,
@@ -77,4 +78,32 @@ it('finds the attachments of our driver on the node that still stand', () => {
     driver,
   );
   expect(found.map(({ metadata }) => metadata.name)).toEqual(['here']);
+});
+
+describe('what may go of a node of which only some volumes are fenced', () => {
+  const claims = pxClaims([volume('pv1', 'a'), volume('pv2', 'b')], driver);
+  const both = [...claim('a'), { name: 'more', persistentVolumeClaim: { claimName: 'b' } }];
+  const inline = [...claim('a'), { name: 'tmp', csi: { driver } }];
+  const foreign = [...claim('a'), { name: 'tmp', csi: { driver: 'other.csi' } }];
+  const attachments = ['pv1', 'pv2', 'pv9'].map((persistentVolumeName): VolumeAttachment => ({
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'VolumeAttachment',
+    metadata: { name: `of-${persistentVolumeName}` },
+    spec: { attacher: driver, nodeName: 'n1', source: { persistentVolumeName } },
+  }));
+
+  it.each<[string, readonly WorkloadPod[], readonly string[], readonly string[]]>([
+    ['each pod has its own volume', [pod('x', claim('a')), pod('y', claim('b'))], ['x'], ['pv1']],
+    ['one needs both', [pod('x', both)], [], []],
+    ['its neighbour keeps the volume', [pod('x', claim('a')), pod('y', both)], ['x'], []],
+    ['nobody knows which volume it is', [pod('x', inline)], [], []],
+    ['what else it uses is not ours', [pod('x', foreign)], ['x'], ['pv1']],
+    ['the pods are gone, their attachments are not', [], [], ['pv1']],
+  ])('%s', (_, pods, doomed, stale) => {
+    const found = releasable(pods, attachments, claims, new Set(['handle-pv1']), driver);
+    expect(found.doomed.map(({ metadata }) => metadata.name)).toEqual(doomed);
+    expect(found.stale.map(({ metadata }) => metadata.name)).toEqual(
+      stale.map((name) => `of-${name}`),
+    );
+  });
 });

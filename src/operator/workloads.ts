@@ -94,3 +94,39 @@ export function attachmentsOn(
       metadata.deletionTimestamp === undefined,
   );
 }
+
+/**
+ * What may go of a node of which only some volumes are fenced: pods that use no
+ * other px volume, and the attachments of volumes that no pod which stays uses.
+ * `pods` are those with px volumes.
+ */
+export function releasable(
+  pods: readonly WorkloadPod[],
+  attachments: readonly VolumeAttachment[],
+  claims: ReadonlyMap<string, PersistentVolume>,
+  fenced: ReadonlySet<string>,
+  driver: string,
+): { readonly doomed: readonly WorkloadPod[]; readonly stale: readonly VolumeAttachment[] } {
+  const volumesOf = (pod: WorkloadPod): readonly PersistentVolume[] =>
+    claimsOf(pod).flatMap((claim) => claims.get(claim) ?? []);
+  const isFenced = (volume: PersistentVolume | undefined): boolean =>
+    fenced.has(volume?.spec?.csi?.volumeHandle ?? '');
+  // An inline volume has no object that would tell which of px' volumes it is.
+  const mayGo = (pod: WorkloadPod): boolean =>
+    volumesOf(pod).every(isFenced) &&
+    !(pod.spec?.volumes ?? []).some(({ csi }) => csi?.driver === driver);
+  const held = new Set(
+    pods
+      .filter((pod) => !mayGo(pod))
+      .flatMap(volumesOf)
+      .map(({ metadata }) => metadata.name),
+  );
+  const byName = new Map([...claims.values()].map((volume) => [volume.metadata.name, volume]));
+  return {
+    doomed: pods.filter(mayGo),
+    stale: attachments.filter(({ spec }) => {
+      const name = spec?.source?.persistentVolumeName ?? '';
+      return isFenced(byName.get(name)) && !held.has(name);
+    }),
+  };
+}

@@ -136,10 +136,12 @@ describeOnApiServer('failover on the real API server', (programs) => {
 
   it('moves pods of a node that died, and of no other; takes the node back', async () => {
     await workload('db', 'n1');
+    await workload('letters', 'n1');
     await workload('other-driver', 'n1', 'other.csi');
     await workload('cut-off', 'n4');
     await workload('px-away', 'n5');
-    px.unfenced = ['v1: a replica did not answer'];
+    px.unfenced = ['db: a replica did not answer'];
+    px.fenced = ['handle-letters'];
 
     // n1 is dead; n4 is only cut off from the API server; on n5 only px is away.
     kubelets.living.delete('n1');
@@ -148,7 +150,14 @@ describeOnApiServer('failover on the real API server', (programs) => {
     px.change('n5', { state: 'offline' });
 
     await harness.waitForEvent('Node', 'n1', 'FencingWaits', 40_000);
+    // Kubernetes would still place a replacement there, so nothing goes yet.
+    expect(await pod('letters')).toBeDefined();
+    const conditions = [{ type: 'Ready', status: 'Unknown' }];
+    await harness.setStatus(resources.node, await node('n1'), { conditions });
+    await untilGone('the pod whose volume is fenced', () => pod('letters'));
+    await untilGone('its attachment', () => attachment('letters'));
     expect(await pod('db')).toBeDefined();
+    expect(await attachment('db')).toBeDefined();
     expect(await outOfService('n1')).toBeUndefined();
 
     px.unfenced = [];

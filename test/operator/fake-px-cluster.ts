@@ -17,6 +17,8 @@ export class FakePxCluster implements PxCluster {
   readonly calls: string[] = [];
   /** What FenceNode answers as not fenced yet. */
   unfenced: string[] = [];
+  /** The ids of the volumes that it answers as fenced. */
+  fenced: string[] = ['v1'];
   /** Node name → why it may not stop. */
   readonly mayNotStop = new Map<string, string>();
   silent = false;
@@ -75,7 +77,7 @@ export class FakePxCluster implements PxCluster {
         this.calls.push(`FenceNode ${name}${force ? ' force' : ''}`);
         return {
           fenced: this.unfenced.length === 0,
-          fenced_volumes: ['v1'],
+          fenced_volumes: this.fenced,
           remaining: this.unfenced,
           without_replica: [],
         };

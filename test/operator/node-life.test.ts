@@ -6,6 +6,7 @@ import type { KubeObject } from '../../src/operator/ports.js';
 import { setUpRollout } from '../../src/operator/rollout/rollout-controller.js';
 import { setUpStorageNodes } from '../../src/operator/storage-node/storage-node-controller.js';
 import { setUpVolumeHealth } from '../../src/operator/volume-health/volume-health-controller.js';
+import { stopJobName } from '../../src/operator/storage-cluster/components/wiper.js';
 import { waitFor } from '../../tools/lib/wait.js';
 import { describeOnApiServer } from '../kubernetes/api-server.js';
 import { ControllersHarness, namespace } from './controllers-harness.js';
@@ -194,6 +195,16 @@ describeOnApiServer('the life of nodes on the real API server', (programs) => {
     px.calls.length = 0;
     px.change('n3', { pools: [pool(1)] });
     await annotate('n3', { 'px.io/decommission': 'true' });
+    await waitFor(
+      'the label',
+      60_000,
+      async () =>
+        (await harness.get(resources.node, 'n3'))?.metadata.labels?.['px.io/decommissioned'],
+    );
+    // What outlives its pod has not ended yet: forgotten now, it would be fenced while it runs.
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    expect(px.nodes.has('n3')).toBe(true);
+    await harness.create(resources.job, stopJob('n3'));
     await waitFor('end of the StorageNode', 60_000, async () =>
       (await storageNode('n3')) === undefined ? true : undefined,
     );
@@ -227,4 +238,18 @@ describeOnApiServer('the life of nodes on the real API server', (programs) => {
 
 function sorted(map: Readonly<Record<string, unknown>>): readonly [string, unknown][] {
   return Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** As the operator makes it, with the end that the kubelet and the Job controller would bring. */
+function stopJob(node: string): object {
+  const pod = { restartPolicy: 'OnFailure', containers: [{ name: 'px-stop', image: 'px' }] };
+  return {
+    metadata: {
+      name: stopJobName(node),
+      namespace,
+      labels: { 'app.kubernetes.io/managed-by': 'px-operator' },
+    },
+    spec: { template: { spec: pod } },
+    status: { succeeded: 1 },
+  };
 }

@@ -1,4 +1,5 @@
 import { resources } from '../../crds/resources.js';
+import type { FenceNodeResponse__Output } from '../../gen/px/v1/FenceNodeResponse.js';
 import { toPxError } from '../../kernel/errors.js';
 import type { KubeObject, OperatorContext, PxNode } from '../ports.js';
 import { driverName, labelKeys } from '../storage-cluster/names.js';
@@ -7,6 +8,7 @@ import {
   claimsOf,
   podsWithPxVolumes,
   pxClaims,
+  releasable,
   type PersistentVolume,
   type VolumeAttachment,
   type WorkloadPod,
@@ -43,13 +45,19 @@ export async function failOverNode(
   const name = { name: request.node };
   const node = await kube.get<KubeNode>(resources.node, name);
   if (node === undefined) return true;
-  const volumes = await fence(context, request, node);
-  if (volumes === undefined) return false;
+  const answer = await fence(context, request, node);
+  if (!answer.fenced) {
+    await releaseSome(context, request, node, answer.fenced_volumes);
+    return false;
+  }
   const mark = async (): Promise<void> => {
     // Conditional on the node as it was read before the fence: a conflict means
     // another pass, and a second fence of a fenced node changes nothing.
     await kube.patch(resources.node, name, fencePatch(node, request.cause));
-    logger.warn('a node is fenced and out of service', { ...request, volumes });
+    logger.warn('a node is fenced and out of service', {
+      ...request,
+      volumes: answer.fenced_volumes,
+    });
     events.note(node, { type: 'Warning', reason: 'NodeFenced', message: explain(request.cause) });
   };
   if (taintOwner(node) !== 'none') {
@@ -64,24 +72,48 @@ export async function failOverNode(
   return evacuate(context, request.node, request.cause);
 }
 
-/** The volumes that were fenced, when the node can't write to any of its volumes any more. */
+/**
+ * One volume that can't be fenced holds back the pods that use it, not the
+ * others. The taint has to wait for it: with the taint Kubernetes detaches by
+ * force whatever is on the node, and deletes all its pods. Without it, it finds
+ * within a minute that an attachment is gone (the attach-detach controller's
+ * reconcile-sync-period), and attaches elsewhere.
+ *
+ * Not before Kubernetes itself calls the node not ready, or a user's taint is
+ * there: until then nothing keeps a replacement from being placed there again.
+ */
+async function releaseSome(
+  context: FailoverContext,
+  { node: name, cause }: FenceRequest,
+  node: KubeNode,
+  fenced: readonly string[],
+): Promise<void> {
+  const isReady = node.status?.conditions?.some(
+    ({ type, status }) => type === 'Ready' && status === 'True',
+  );
+  const isOpen = isReady === true && taintOwner(node) === 'none';
+  if (isOpen || fenced.length === 0) return;
+  await evacuate(context, name, cause, new Set(fenced));
+}
+
+/** Whether the node can't write to any of its volumes any more, and to which it can't. */
 async function fence(
   context: FailoverContext,
   request: FenceRequest,
   node: KubeNode,
-): Promise<readonly string[] | undefined> {
+): Promise<Pick<FenceNodeResponse__Output, 'fenced' | 'fenced_volumes'>> {
   const px = await helper(context, request.helpers);
   const answer = await px.FenceNode(
     { node_id: request.pxId, force: request.force },
     { timeoutMs: fenceTimeoutMs },
   );
-  if (answer.fenced) return answer.fenced_volumes;
+  if (answer.fenced) return answer;
   context.events.note(node, {
     type: 'Warning',
     reason: 'FencingWaits',
     message: `px cannot yet keep the node from writing: ${answer.remaining.join('; ')}`,
   });
-  return undefined;
+  return answer;
 }
 
 function explain(cause: FenceCause): string {
@@ -102,11 +134,15 @@ async function helper(context: FailoverContext, names: readonly string[]): Promi
   return context.px.any();
 }
 
-/** Moves away what uses px volumes on a fenced node; true when nothing is left. */
+/**
+ * Moves away what uses px volumes on a fenced node, or of a node that is only
+ * partly fenced what uses fenced volumes alone; true when nothing is left.
+ */
 export async function evacuate(
   context: FailoverContext,
   nodeName: string,
   cause: FenceCause,
+  fenced?: ReadonlySet<string>,
 ): Promise<boolean> {
   const { kube } = context;
   const [pods, volumes, attachments] = await Promise.all([
@@ -115,8 +151,12 @@ export async function evacuate(
     kube.list<VolumeAttachment>(resources.volumeAttachment),
   ]);
   const claims = pxClaims(volumes, driverName);
-  const doomed = podsWithPxVolumes(pods, claims, driverName);
-  const stale = attachmentsOn(attachments, nodeName, driverName);
+  const users = podsWithPxVolumes(pods, claims, driverName);
+  const there = attachmentsOn(attachments, nodeName, driverName);
+  const { doomed, stale } =
+    fenced === undefined
+      ? { doomed: users, stale: there }
+      : releasable(users, there, claims, fenced, driverName);
   await Promise.all([
     ...doomed.map((pod) => deletePod(context, pod, claims, nodeName, cause)),
     ...pods.filter(isOwnController).map((pod) => forceDelete(context, pod)),

@@ -1,10 +1,10 @@
 import { cutFromAll, cutFromApi, declareDead } from '../node-operations/dead-node.js';
 import { comeBack, leave } from '../node-operations/leave-and-return.js';
-import { changeConfig, setRuntimeOption } from '../node-operations/roll-out.js';
+import { changeConfig, rollOver } from '../node-operations/roll-out.js';
 import { checkNothingLost, type Setting } from '../node-operations/setting.js';
 import { ensurePx, pxImages } from '../px/install-px.js';
 import { waitNothingLeft } from '../px/leftovers.js';
-import { annotate, waitForgotten, waitKvdbWhole, waitOnline, waitUpToDate } from '../px/nodes.js';
+import { annotate, waitForgotten, waitKvdbWhole, waitOnline } from '../px/nodes.js';
 import { storageClass } from '../px/objects.js';
 import { VolumeWriter } from '../px/writer.js';
 import type { KubernetesCase } from '../runner/types.js';
@@ -45,12 +45,13 @@ export const nodeOperations: KubernetesCase = {
       await waitNothingLeft(cluster, 60_000);
     });
     await helpers.step(`${added} leaves for good`, async () => {
-      await setRuntimeOption(cluster, 'debug');
       await annotate(cluster, `storagenode/${added}`, 'px.io/decommission=true');
       await waitForgotten(cluster, added, 180_000);
-      await waitKvdbWhole(cluster, 120_000);
       await cluster.removeLastNode();
-      await waitUpToDate(cluster, 240_000);
+    });
+    await helpers.step('everything is as it was', async () => {
+      await rollOver(cluster, 'debug');
+      await waitKvdbWhole(cluster, 120_000);
     });
     await cluster.kubectl(['delete', 'storageclass', className]);
   },

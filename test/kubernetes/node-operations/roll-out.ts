@@ -23,42 +23,40 @@ interface Pods {
   }[];
 }
 
-const allAtOnceMs = 240_000;
+const allReplacedMs = 240_000;
 /** Engines are not restarted by a new configuration. */
 const shortPauseSeconds = 5;
-
-export async function setRuntimeOption(cluster: KubernetesCluster, value: string): Promise<void> {
-  const patch = { spec: { runtimeOptions: { 'log-level': value } } };
-  const words = ['patch', 'storagecluster', storageCluster, '-n', systemNamespace];
-  await cluster.kubectl([...words, '--type', 'merge', '-p', JSON.stringify(patch)]);
-}
 
 async function storagePods(cluster: KubernetesCluster): Promise<Pods['items']> {
   const selector = ['-l', 'app.kubernetes.io/component=node', '-n', systemNamespace];
   return (await cluster.get<Pods>(['pods', ...selector])).items;
 }
 
-/** A change of the configuration replaces every px-node, one after the other, under I/O. */
+/** Changes what every node's configuration has; every px-node is replaced, one after the other. */
+export async function rollOver(cluster: KubernetesCluster, logLevel: string): Promise<void> {
+  const old = new Set((await storagePods(cluster)).map(({ metadata }) => metadata.uid));
+  const patch = { spec: { runtimeOptions: { 'log-level': logLevel } } };
+  const words = ['patch', 'storagecluster', storageCluster, '-n', systemNamespace];
+  await cluster.kubectl([...words, '--type', 'merge', '-p', JSON.stringify(patch)]);
+  await waitFor('new px-node on every node', allReplacedMs, async () => {
+    const pods = await storagePods(cluster);
+    const serving = pods.filter(({ metadata, status }) => {
+      const ready = status.conditions?.some((one) => one.type === 'Ready' && one.status === 'True');
+      return ready === true && metadata.deletionTimestamp === undefined;
+    });
+    const away = cluster.nodes.length - serving.length;
+    checkAlways(away <= 1, `${away} px-node pods are away at the same time`);
+    const fresh = serving.filter(({ metadata }) => !old.has(metadata.uid));
+    return fresh.length === cluster.nodes.length ? true : undefined;
+  });
+}
+
 export async function changeConfig(setting: Setting): Promise<void> {
   const { cluster, helpers, mover, bystander } = setting;
   const began = nowSeconds();
-  const old = new Set((await storagePods(cluster)).map(({ metadata }) => metadata.uid));
-  await helpers.step('a change of the configuration rolls over the nodes', async () => {
-    await setRuntimeOption(cluster, 'info');
-    await waitFor('new px-node on every node', allAtOnceMs, async () => {
-      const pods = await storagePods(cluster);
-      const serving = pods.filter(({ metadata, status }) => {
-        const ready = status.conditions?.some(
-          (one) => one.type === 'Ready' && one.status === 'True',
-        );
-        return ready === true && metadata.deletionTimestamp === undefined;
-      });
-      const away = cluster.nodes.length - serving.length;
-      checkAlways(away <= 1, `${away} px-node pods are away at the same time`);
-      const fresh = serving.filter(({ metadata }) => !old.has(metadata.uid));
-      return fresh.length === cluster.nodes.length ? true : undefined;
-    });
-  });
+  await helpers.step('a change of the configuration rolls over the nodes', () =>
+    rollOver(cluster, 'info'),
+  );
   for (const writer of [mover, bystander]) await checkUndisturbed(writer, began, shortPauseSeconds);
   await checkNothingLost(setting);
 }

@@ -28,7 +28,7 @@ export async function checkUndisturbed(
   sinceSeconds: number,
   longestSeconds: number,
 ): Promise<void> {
-  const errors = await writer.errors();
+  const errors = await writer.errorsSince(sinceSeconds);
   check(errors.length === 0, `${writer.name} had errors: ${errors.slice(0, 5).join('; ')}`);
   const pause = await writer.longestPauseSince(sinceSeconds);
   check(pause <= longestSeconds, `${writer.name} waited for ${pause} s`);

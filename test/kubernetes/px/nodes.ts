@@ -1,6 +1,6 @@
 import { waitFor } from '../../../tools/lib/wait.js';
 import type { KubernetesCluster } from '../cluster/cluster.js';
-import { storageCluster, systemNamespace } from './install-px.js';
+import { systemNamespace } from './install-px.js';
 
 interface StorageNode {
   readonly metadata: { readonly name: string };
@@ -117,13 +117,4 @@ export async function waitKvdbWhole(cluster: KubernetesCluster, timeoutMs: numbe
 
 async function ask(cluster: KubernetesCluster, words: readonly string[]): Promise<string> {
   return (await cluster.runBeside(['curl', '-s', '-m', '3', ...words])).stdout;
-}
-
-/** Every px-node pod runs with what the StorageCluster says now. */
-export async function waitUpToDate(cluster: KubernetesCluster, timeoutMs: number): Promise<void> {
-  const seen = `jsonpath={.status.conditions[?(@.type=="NodesUpToDate")].status}`;
-  await waitFor('nodes up to date', timeoutMs, async () => {
-    const words = ['get', 'storagecluster', storageCluster, ...inSystem, '-o', seen];
-    return (await cluster.kubectl(words)).trim() === 'True' ? true : undefined;
-  });
 }

@@ -119,10 +119,12 @@ export class VolumeWriter {
     return all.flat().sort((a, b) => a.atSeconds - b.atSeconds || a.row - b.row);
   }
 
-  /** Writes that the application was told have failed, on any node. */
-  async errors(): Promise<readonly string[]> {
+  /** Writes that the application was told have failed, on any node, since a moment. */
+  async errorsSince(momentSeconds: number): Promise<readonly string[]> {
     const all = await Promise.all(this.cluster.nodes.map(({ name }) => this.notes(name, 'errors')));
-    return all.flatMap((text) => text.split('\n')).filter((line) => line !== '');
+    return all
+      .flatMap((text) => text.split('\n'))
+      .filter((line) => Number(line.split(' at ')[1] ?? 0) >= momentSeconds);
   }
 
   private notes(node: string, kind: 'rows' | 'errors'): Promise<string> {
