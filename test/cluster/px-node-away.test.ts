@@ -1,33 +1,19 @@
 import type { DevCluster } from '../../tools/devcluster/cluster.js';
 import { waitFor } from '../../tools/lib/wait.js';
+import { useCluster, waitOffline } from '../support/clusters.js';
 import { Mirror } from '../support/mirror.js';
 import { describeOnCluster } from '../support/needs.js';
-import {
-  createAttached,
-  detachAndDelete,
-  expectEqual,
-  healed,
-  miB,
-  restore,
-  startCluster,
-} from '../support/volumes.js';
+import { createAttached, detachAndDelete, expectEqual, healed, miB } from '../support/volumes.js';
 
 /** As while its pod is replaced: the engine serves, and nobody answers for the node. */
 describeOnCluster('A px-node that is away', () => {
   let cluster: DevCluster;
+  useCluster((started) => (cluster = started));
 
-  beforeAll(async () => {
-    cluster = await startCluster();
-  }, 120_000);
-
-  afterEach(() => restore(cluster), 120_000);
-
-  afterAll(() => cluster.down(), 60_000);
-
-  async function hasState(via: string, name: string, state: string): Promise<void> {
-    await waitFor(`${state} ${name}`, 20_000, async () => {
+  async function waitBack(via: string, name: string): Promise<void> {
+    await waitFor(`return of ${name}`, 20_000, async () => {
       const { nodes } = await cluster.api(via).ListNodes({});
-      return nodes.find((node) => node.name === name)?.state === state ? true : undefined;
+      return nodes.find((node) => node.name === name)?.state === 'offline' ? undefined : true;
     });
   }
 
@@ -44,14 +30,14 @@ describeOnCluster('A px-node that is away', () => {
     const refused = { code: 'unavailable', message: expect.stringMatching(/served by/) as string };
     process.kill(daemon, 'SIGSTOP');
     try {
-      await hasState(next, away, 'offline');
+      await waitOffline(cluster, next, away);
       await expect(cluster.api(next).CreateSnapshot(snapshot)).rejects.toMatchObject(refused);
       await expect(cluster.api(next).ResizeVolume(growth)).rejects.toMatchObject(refused);
       await writer.progress(200);
     } finally {
       process.kill(daemon, 'SIGCONT');
     }
-    await hasState(next, away, 'operational');
+    await waitBack(next, away);
     await cluster.api(next).CreateSnapshot(snapshot);
     await cluster.api(next).ResizeVolume(growth);
     await writer.progress(200);
