@@ -1,6 +1,8 @@
 import type { VolumeRecord } from '../../kernel/volume-record.js';
+import { silentLogger } from '../../platform/logger.js';
 import type { ClusterState } from '../cluster/cluster-view.js';
-import { progressOf } from './decommission.js';
+import type { NodeContext } from './context.js';
+import { decommissionNode, progressOf } from './decommission.js';
 import { planWish } from './replica-plan.js';
 import { testNode, testState, testVolume } from './testing-cluster.js';
 
@@ -121,4 +123,48 @@ test.each(cases)('$name', (given) => {
   expect(progress).toMatchObject({ state: given.state, replicas_left: given.left });
   if (given.reason === undefined) expect(progress.reasons).toEqual([]);
   else expect(progress.reasons?.join('\n')).toContain(given.reason);
+});
+
+describe('what the call answers', () => {
+  /** Each look finds the next of these volumes' places; the last ones stay. */
+  function contextOf(looks: readonly (readonly string[])[]) {
+    const txn = jest.fn(() => Promise.resolve({ outcome: 'ok' }));
+    let look = 0;
+    const fresh = () => {
+      const replicas = looks[Math.min(look++, looks.length - 1)] ?? [];
+      return Promise.resolve(
+        clusterOf({ name: '', volumes: [testVolume('v', replicas)], state: '', left: 0 }),
+      );
+    };
+    const flags = JSON.stringify({ maintenance: false, decommission: 'leave' });
+    const context = {
+      kvdb: { get: () => Promise.resolve({ value: flags, modRevision: 1 }), txn },
+      keys: { nodeFlags: 'flags/', removedNodes: 'removed/', node: (id: string) => `nodes/${id}` },
+      view: { fresh },
+      logger: silentLogger,
+    };
+    return { context: context as unknown as NodeContext, txn };
+  }
+
+  const request = { node_id: 'a', keep_node: false };
+
+  test('is done only with the node removed, though its last replica goes meanwhile', async () => {
+    const { context, txn } = contextOf([
+      ['a', 'b'],
+      ['a', 'b'],
+      ['b', 'c'],
+    ]);
+    await expect(decommissionNode(context, request)).resolves.toMatchObject({ state: 'moving' });
+    expect(txn).not.toHaveBeenCalled();
+    await expect(decommissionNode(context, request)).resolves.toMatchObject({ state: 'done' });
+    expect(txn).toHaveBeenCalledTimes(1);
+  });
+
+  test('is an error when nobody knows whether the node was removed', async () => {
+    const { context, txn } = contextOf([['b', 'c']]);
+    txn.mockResolvedValue({ outcome: 'unknown' });
+    await expect(decommissionNode(context, request)).rejects.toMatchObject({
+      code: 'kvdb_unavailable',
+    });
+  });
 });

@@ -29,9 +29,10 @@ export async function decommissionNode(
     // Whoever removes a dead node wants what it had attached free.
     await fenceNode(context, { node_id: node.id, force: false });
   }
+  // One look for both: what it shows to be done is done, and what goes later is told later.
   const marked = await context.view.fresh();
   await finishDecommission(context, marked);
-  return progressOf(node, await context.view.fresh());
+  return progressOf(node, marked);
 }
 
 /** Replicas may be placed there again; those that were moved stay where they are. */
@@ -138,9 +139,10 @@ async function removeNode(context: NodeContext, node: NodeRecord): Promise<void>
       { type: 'delete', key: keys.nodeFlags + node.id },
     ],
   );
-  if (outcome === 'ok') {
-    context.logger.warn('a node was decommissioned', { nodeId: node.id, name: node.name });
+  if (outcome !== 'ok') {
+    throw new PxError('kvdb_unavailable', `the kvdb did not confirm that ${node.name} was removed`);
   }
+  context.logger.warn('a node was decommissioned', { nodeId: node.id, name: node.name });
 }
 
 async function wasRemoved(context: NodeContext, idOrName: string): Promise<boolean> {

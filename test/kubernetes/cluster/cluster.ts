@@ -1,9 +1,10 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { run, tryRun, type RunResult } from '../../../tools/lib/run.js';
+import { run } from '../../../tools/lib/run.js';
 import { waitFor } from '../../../tools/lib/wait.js';
 import { listCgroups, removeCgroups } from './cgroups.js';
+import { ClusterClients, containerdEnvironment } from './clients.js';
 import {
   components,
   isRunning,
@@ -49,15 +50,6 @@ export const defaultOptions = { nodes: 3, disks: 2, diskSizeBytes: 8 * 1024 ** 3
 /** What a partition cuts: every packet, the API server only, or the other nodes only. */
 export type PartitionScope = 'all' | 'api' | 'peers';
 
-export interface CommandOptions {
-  readonly timeoutMs?: number;
-  readonly input?: string;
-  /** Sees the output as it comes. */
-  readonly onOutput?: (text: string) => void;
-  /** Of programs that run beside the API server. */
-  readonly cwd?: string;
-}
-
 export interface NodeStatus {
   readonly name: string;
   readonly zone: string;
@@ -77,7 +69,7 @@ const readyTimeoutMs = 120_000;
 const importTimeoutMs = 300_000;
 
 /** A real Kubernetes on this machine. Disposing of it leaves nothing behind. */
-export class KubernetesCluster {
+export class KubernetesCluster extends ClusterClients {
   readonly layout: ClusterLayout;
   private shape: ClusterOptions;
   private readonly settings: Settings;
@@ -85,9 +77,14 @@ export class KubernetesCluster {
   private readonly loaded: string[] = [];
 
   private constructor(options: ClusterOptions, settings: Settings) {
+    super();
     this.shape = options;
     this.settings = settings;
     this.layout = clusterLayout(options.dir);
+  }
+
+  protected get programs(): Programs {
+    return this.shape.programs;
   }
 
   get options(): ClusterOptions {
@@ -235,88 +232,6 @@ export class KubernetesCluster {
     });
   }
 
-  /** The words before a command that is to run beside the API server. */
-  hubCommand(): string[] {
-    return ['nsenter', `--net=/run/netns/${this.layout.hubNamespace}`, '--'];
-  }
-
-  clientEnvironment(): Record<string, string> {
-    const { helm, kubernetes } = this.options.programs;
-    return {
-      KUBECONFIG: this.layout.kubeconfig,
-      PATH: `${kubernetes}:${helm}:${process.env.PATH ?? ''}`,
-      // helm keeps what it fetched and rendered below the cluster's own directory.
-      HELM_CACHE_HOME: path.join(this.layout.dir, 'helm/cache'),
-      HELM_CONFIG_HOME: path.join(this.layout.dir, 'helm/config'),
-      HELM_DATA_HOME: path.join(this.layout.dir, 'helm/data'),
-    };
-  }
-
-  get kubeconfig(): string {
-    return this.layout.kubeconfig;
-  }
-
-  /** As `kubectl version` of the server says it: `v1.35.4`. */
-  get version(): string {
-    return this.options.programs.version;
-  }
-
-  /** Runs any program beside the API server, as its administrator. */
-  runBeside(words: readonly string[], options: CommandOptions = {}): Promise<RunResult> {
-    const [command = '', ...args] = [...this.hubCommand(), ...words];
-    return tryRun(command, args, {
-      timeoutMs: commandTimeoutMs,
-      ...options,
-      env: this.clientEnvironment(),
-    });
-  }
-
-  tryKubectl(args: readonly string[], options: CommandOptions = {}): Promise<RunResult> {
-    return this.runBeside(['kubectl', ...args], options);
-  }
-
-  /** Runs kubectl and returns what it printed; throws where it fails. */
-  async kubectl(args: readonly string[], options: CommandOptions = {}): Promise<string> {
-    return succeeded(`kubectl ${args.join(' ')}`, await this.tryKubectl(args, options));
-  }
-
-  /** An object, or a List of them, as the API server has it. */
-  async get<T = unknown>(args: readonly string[]): Promise<T> {
-    return JSON.parse(await this.kubectl(['get', ...args, '-o', 'json'])) as T;
-  }
-
-  tryHelm(args: readonly string[], options: CommandOptions = {}): Promise<RunResult> {
-    return this.runBeside(['helm', ...args], options);
-  }
-
-  async helm(args: readonly string[], options: CommandOptions = {}): Promise<string> {
-    return succeeded(`helm ${args.join(' ')}`, await this.tryHelm(args, options));
-  }
-
-  /** Applies YAML or JSON documents. */
-  applyYaml(text: string, args: readonly string[] = []): Promise<string> {
-    return this.kubectl(['apply', '-f', '-', ...args], { input: text });
-  }
-
-  /** Applies objects; the API server takes a List. */
-  apply(...items: readonly object[]): Promise<string> {
-    return this.applyYaml(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
-  }
-
-  /** `kubectl wait`: `condition` as in `condition=Ready`, `delete`, `jsonpath={…}=value`. */
-  async waitFor(
-    objects: string | readonly string[],
-    condition: string,
-    timeoutMs: number,
-    namespace?: string,
-  ): Promise<void> {
-    const names = typeof objects === 'string' ? [objects] : objects;
-    const where = namespace === undefined ? [] : ['-n', namespace];
-    const seconds = Math.ceil(timeoutMs / 1000);
-    const args = ['wait', ...where, ...names, `--for=${condition}`, `--timeout=${seconds}s`];
-    await this.kubectl(args, { timeoutMs: timeoutMs + 10_000 });
-  }
-
   /** Imports an image archive (OCI layout or "docker save") into each node's containerd. */
   async loadImage(file: string, nodeNames?: readonly string[]): Promise<void> {
     const nodes = nodeNames?.map((name) => this.node(name)) ?? this.nodes;
@@ -329,43 +244,8 @@ export class KubernetesCluster {
     // The node doesn't see the machine's files: the archive comes in by a pipe.
     await pipeInto(createReadStream(file), command, [...args, 'ctr', 'images', 'import', '-'], {
       timeoutMs: importTimeoutMs,
-      env: {
-        CONTAINERD_ADDRESS: '/run/containerd/containerd.sock',
-        CONTAINERD_NAMESPACE: 'k8s.io',
-      },
+      env: containerdEnvironment,
     });
-  }
-
-  private async requireInit(node: NodeLayout): Promise<number> {
-    const init = await initPid(this.layout, node.name);
-    if (init === undefined) throw new Error(`${node.name} is off`);
-    return init;
-  }
-
-  /** Runs a command on a node as its administrator would, outside of any pod. */
-  async tryNodeExec(
-    name: string,
-    words: readonly string[],
-    options: CommandOptions = {},
-  ): Promise<RunResult> {
-    const init = await this.requireInit(this.node(name));
-    const [command = '', ...args] = [...inNode(init), ...words];
-    return tryRun(command, args, {
-      timeoutMs: commandTimeoutMs,
-      ...options,
-      env: {
-        CONTAINERD_ADDRESS: '/run/containerd/containerd.sock',
-        CONTAINERD_NAMESPACE: 'k8s.io',
-      },
-    });
-  }
-
-  async nodeExec(
-    name: string,
-    words: readonly string[],
-    options: CommandOptions = {},
-  ): Promise<string> {
-    return succeeded(`${name}: ${words.join(' ')}`, await this.tryNodeExec(name, words, options));
   }
 
   /** Takes the node's power: no packet leaves it, everything in its memory is gone. */
@@ -449,10 +329,4 @@ export class KubernetesCluster {
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
-}
-
-function succeeded(what: string, result: RunResult): string {
-  if (result.code === 0) return result.stdout;
-  const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
-  throw new Error(`${what} ended with ${result.code}: ${said}`);
 }
