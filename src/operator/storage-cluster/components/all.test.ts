@@ -214,6 +214,12 @@ describe('the driver', () => {
     expect(names(objectsOf(all))).toContain('Deployment px-snapshot-controller');
   });
 
+  it('frees snapshots that a dead provisioner held within a minute', () => {
+    const { template } = workload(objectsOf(all), 'Deployment', 'px-csi-controller');
+    const provisioner = template.spec.containers.find(({ name }) => name === 'csi-provisioner');
+    expect(provisioner?.args).toContain('--snapshot-orphan-sweep-interval=1m');
+  });
+
   it('starts a snapshot controller that waits for no definitions of group snapshots', () => {
     const { template } = workload(objectsOf(all), 'Deployment', 'px-snapshot-controller');
     const [container] = template.spec.containers;

@@ -109,6 +109,9 @@ const provisionerFlags = [
   // Pod, ReplicaSet, Deployment: the capacity objects go when the Deployment goes.
   '--capacity-ownerref-level=2',
   '--capacity-poll-interval=30s',
+  // A provisioner that died in a restore has left its finalizer on the snapshot: until the
+  // next sweep, by default after 5 minutes, the snapshot can't be deleted.
+  '--snapshot-orphan-sweep-interval=1m',
   // One object a class and a node, by default one a second: a new class would wait for minutes.
   '--kube-api-capacity-qps=20',
   '--kube-api-capacity-burst=50',
