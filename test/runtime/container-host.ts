@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { runCommand, type CommandResult } from '../../src/platform/run-command.js';
+import { withoutForeignMounts } from '../../tools/lib/own-mounts.js';
 import { waitFor } from '../../tools/lib/wait.js';
 
 /**
@@ -30,7 +31,10 @@ export class ContainerHost {
     const init = 'mount --make-rshared / && echo up && while :; do sleep 1000 & wait $!; done';
     const keeper = spawn(
       'unshare',
-      ['--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'bash', '-c', init],
+      [
+        ...['--mount', '--pid', '--fork', '--mount-proc', '--kill-child', '--'],
+        ...withoutForeignMounts(['bash', '-c', init]),
+      ],
       { stdio: ['ignore', 'pipe', 'ignore'] },
     );
     await once(keeper.stdout, 'data');

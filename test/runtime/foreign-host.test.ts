@@ -6,6 +6,7 @@ import { installRuntime } from '../../src/dataplane/host-runtime/install.js';
 import { programCommand } from '../../src/dataplane/host-runtime/layout.js';
 import { silentLogger } from '../../src/platform/logger.js';
 import { runCommand } from '../../src/platform/run-command.js';
+import { withoutForeignMounts } from '../../tools/lib/own-mounts.js';
 import { describeInContainers } from '../support/needs.js';
 
 /** The runtime on a host that has nothing of ours: no C library, no Node, not even a shell. */
@@ -42,7 +43,8 @@ describeInContainers('the host runtime on a foreign host', () => {
     const inside = path.join('/runtime', path.basename(runtime));
     const prepare = `mount -t proc proc ${host}/proc && exec chroot ${host} "$@"`;
     const command = [...programCommand(inside, program), ...args];
-    return runCommand('unshare', ['--mount', 'sh', '-c', prepare, 'sh', ...command], {
+    const contained = withoutForeignMounts(['sh', '-c', prepare, 'sh', ...command]);
+    return runCommand('unshare', ['--mount', '--', ...contained], {
       timeoutMs: 60_000,
     });
   }

@@ -1,3 +1,4 @@
+import { withoutForeignMounts } from '../../../tools/lib/own-mounts.js';
 import { run, type RunOptions } from '../../../tools/lib/run.js';
 
 /**
@@ -11,5 +12,6 @@ export function runContained(
   options: RunOptions,
 ): Promise<string> {
   const contained = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-  return run('setpriv', ['--pdeathsig', 'KILL', ...contained, command, ...args], options);
+  const words = withoutForeignMounts([command, ...args]);
+  return run('setpriv', ['--pdeathsig', 'KILL', ...contained, '--', ...words], options);
 }
