@@ -119,12 +119,13 @@ export class VolumeWriter {
     return all.flat().sort((a, b) => a.atSeconds - b.atSeconds || a.row - b.row);
   }
 
-  /** Writes that the application was told have failed, on any node, since a moment. */
+  /**
+   * Writes that the application was told have failed since a moment, where it runs
+   * now: one that was left behind on a fenced node must fail, until its kubelet ends it.
+   */
   async errorsSince(momentSeconds: number): Promise<readonly string[]> {
-    const all = await Promise.all(this.cluster.nodes.map(({ name }) => this.notes(name, 'errors')));
-    return all
-      .flatMap((text) => text.split('\n'))
-      .filter((line) => Number(line.split(' at ')[1] ?? 0) >= momentSeconds);
+    const lines = (await this.notes(await this.requireNode(), 'errors')).split('\n');
+    return lines.filter((line) => Number(line.split(' at ')[1] ?? 0) >= momentSeconds);
   }
 
   private notes(node: string, kind: 'rows' | 'errors'): Promise<string> {
