@@ -123,9 +123,8 @@ shaping(program.command('test'))
   .description('run the cases on a cluster of their own, and take it down')
   .option('--dir <dir>', 'where the cluster lies', testDir)
   .option('--only <names>', 'cases, with commas')
-  .option('--all', 'also the cases that take too long for every run')
   .option('--keep', 'leave the cluster as the last case, or the first that fails, left it')
-  .action(async (flags: ClusterFlags & { only?: string; all?: boolean; keep?: boolean }) => {
+  .action(async (flags: ClusterFlags & { only?: string; keep?: boolean }) => {
     const only = flags.only?.split(',');
     const unknown = only?.filter((name) => !cases.some((test) => test.name === name)) ?? [];
     if (unknown.length > 0) {
@@ -137,11 +136,7 @@ shaping(program.command('test'))
     }
     const runner = new CaseRunner({
       rootDir,
-      cases: cases.filter((test) =>
-        only === undefined
-          ? flags.all === true || test.onRequest !== true
-          : only.includes(test.name),
-      ),
+      cases: cases.filter((test) => only?.includes(test.name) ?? true),
       cluster: await clusterOptions(flags),
       keep: flags.keep === true,
       imageArchives,

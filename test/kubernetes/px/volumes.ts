@@ -22,8 +22,12 @@ export async function pxctl(cluster: KubernetesCluster, args: readonly string[])
   return cluster.kubectl(inPod);
 }
 
-export async function listVolumes(cluster: KubernetesCluster): Promise<readonly VolumeJson[]> {
-  return JSON.parse(await pxctl(cluster, ['-j', 'volume', 'list'])) as VolumeJson[];
+/** Without snapshots, unless `--all` is asked for. */
+export async function listVolumes(
+  cluster: KubernetesCluster,
+  flags: readonly string[] = [],
+): Promise<readonly VolumeJson[]> {
+  return JSON.parse(await pxctl(cluster, ['-j', 'volume', 'list', ...flags])) as VolumeJson[];
 }
 
 /** Every replica of every volume holds every acknowledged write again. */

@@ -24,8 +24,6 @@ export interface CaseHelpers {
 export interface KubernetesCase {
   readonly name: string;
   readonly timeoutMs: number;
-  /** Too long for every run: only by its name, or with `--all`. */
-  readonly onRequest?: boolean;
   /** Of test/kubernetes/images, loaded into each node before the case runs. */
   readonly images: readonly string[];
   /** Throws when it fails. A case that ran a suite of others returns their number. */
