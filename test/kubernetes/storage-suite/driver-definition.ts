@@ -49,6 +49,9 @@ const storageClass = {
   allowVolumeExpansion: true,
 };
 
+/** Capacity is published only for classes that bind late: for others nobody would look at it. */
+const lateClass = { ...storageClass, volumeBindingMode: 'WaitForFirstConsumer' };
+
 const snapshotClass = {
   apiVersion: 'snapshot.storage.k8s.io/v1',
   kind: 'VolumeSnapshotClass',
@@ -91,10 +94,12 @@ export async function writeDriverDefinitions(directory: string): Promise<readonl
     InlineVolumes: [{ Attributes: { size: '1Gi', repl: '2' }, Shared: false, ReadOnly: false }],
   };
   await writeFile(file('storage-class.yaml'), stringify(storageClass));
+  await writeFile(file('late-storage-class.yaml'), stringify(lateClass));
   await writeFile(file('snapshot-class.yaml'), stringify(snapshotClass));
   await writeFile(file('attributes-class.yaml'), stringify(attributesClass));
   const regionless = {
     ...definition,
+    StorageClass: { FromFile: file('late-storage-class.yaml') },
     DriverInfo: {
       ...definition.DriverInfo,
       TestTags: [regionlessTag],
