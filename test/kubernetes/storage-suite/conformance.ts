@@ -116,6 +116,7 @@ function resultOf(spec: SpecResult): string {
   return `does not apply: ${escaped(reason)}`;
 }
 
+/** With single spaces, as a formatter leaves them: some names have two. */
 function escaped(text: string): string {
-  return text.replace(/\|/g, '\\|').replace(/</g, '&lt;');
+  return text.replace(/\s+/g, ' ').replace(/\|/g, '\\|').replace(/</g, '&lt;');
 }
