@@ -21,7 +21,13 @@ const config = {
     {
       ...common,
       displayName: 'system',
-      testMatch: ['<rootDir>/test/**/*.test.ts'],
+      testMatch: ['<rootDir>/test/**/*.test.ts', '!<rootDir>/test/scale/**'],
+    },
+    {
+      // These compare times, and would also slow down what runs beside them.
+      ...common,
+      displayName: 'scale',
+      testMatch: ['<rootDir>/test/scale/*.test.ts'],
     },
   ],
 };

@@ -57,8 +57,12 @@ export class BlockBench implements AsyncDisposable {
       try {
         return await callJsonLines(join(this.runDir, 'engine.sock'), method, params, 10_000);
       } catch (error) {
-        if (Date.now() > deadline || (error as { code?: string }).code !== 'unavailable')
-          throw error;
+        if ((error as { code?: string }).code !== 'unavailable') throw error;
+        if (Date.now() > deadline) {
+          throw new Error(`${String(error)}\n${this.log().split('\n').slice(-20).join('\n')}`, {
+            cause: error,
+          });
+        }
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }

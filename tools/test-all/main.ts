@@ -60,6 +60,7 @@ const suites: readonly Suite[] = [
     // cores, one after the other takes 30.
     command: jest('system', ['--maxWorkers=3']),
   },
+  { name: 'scale', timeoutMs: 10 * minuteMs, command: jest('scale', ['--runInBand']) },
   {
     name: 'sanity',
     timeoutMs: 15 * minuteMs,

@@ -74,12 +74,35 @@ async function isInner(
   loop: LoopDevice,
 ): Promise<boolean> {
   // The kernel asks the file system for this, which may be anyone's and hang.
-  const columns = ['-n', '--raw', '-O', 'BACK-MAJ:MIN,BACK-INO', '-l', loop.device];
+  const columns = ['--json', '-O', 'BACK-MAJ:MIN,BACK-INO', '-l', loop.device];
   const told = await tryRun('losetup', columns, { timeoutMs: statusTimeoutMs });
-  const [fileSystem = '', inode = ''] = told.stdout.trim().split(/\s+/);
+  const { fileSystem, inode } = parseBacking(told.stdout);
   if (fuse.has(fileSystem)) return true;
   const own = await stat(path.join(node.rootDir, loop.backingFile)).catch(() => undefined);
-  return own?.isFile() === true && inode !== '' && own.ino === Number(inode);
+  return own?.isFile() === true && own.ino === inode;
+}
+
+/**
+ * The file behind a loop device in losetup's JSON: its file system (major:minor)
+ * and inode. losetup aligns the first to the right with blanks, in every format.
+ */
+export function parseBacking(json: string): {
+  readonly fileSystem: string;
+  readonly inode: number | undefined;
+} {
+  // Nothing is printed about a device that was detached in between.
+  const told = JSON.parse(json === '' ? '{}' : json) as {
+    readonly loopdevices?: readonly {
+      readonly 'back-maj:min'?: string | null;
+      readonly 'back-ino'?: number | string | null;
+    }[];
+  };
+  const device = told.loopdevices?.[0];
+  const inode = device?.['back-ino'] ?? undefined;
+  return {
+    fileSystem: (device?.['back-maj:min'] ?? '').trim(),
+    inode: inode === undefined ? undefined : Number(inode),
+  };
 }
 
 /**
@@ -115,6 +138,15 @@ export async function abortFuse(fileSystems: ReadonlySet<string>): Promise<void>
     const minor = Number(fileSystem.split(':')[1]);
     await writeFile(fuseAbortFile(minor), '1').catch(() => undefined);
   }
+}
+
+/**
+ * Loop devices whose file is in no mount namespace any more, as those of a dead
+ * node's volumes are: the kernel has no other name than "/" for it. By sequence.
+ */
+export async function orphanedLoops(): Promise<ReadonlySet<string>> {
+  const orphans = (await listLoops()).filter(({ backingFile }) => backingFile === '/');
+  return new Set(await Promise.all(orphans.map(({ device }) => sequenceOf(device))));
 }
 
 /** Frees what a dead node's programs left attached. */

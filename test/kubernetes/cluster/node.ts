@@ -10,6 +10,7 @@ import {
   attachDisks,
   detachDisks,
   detachInnerLoops,
+  orphanedLoops,
   recordInnerLoops,
 } from './disks.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
@@ -139,8 +140,13 @@ export async function endInit(cluster: ClusterLayout, node: NodeLayout): Promise
  */
 export async function killNode(machine: NodeMachine): Promise<void> {
   const { cluster, node } = machine;
+  const before = await orphanedLoops();
   await setLink(cluster, node, 'down').catch(() => undefined);
   await endInit(cluster, node);
   await killAll(cluster, (p) => p.node === node.name);
   await detachInnerLoops(node);
+  // One that is still mounted goes with its namespace.
+  await waitFor(`end of the loop devices of ${node.name}`, endTimeoutMs, async () =>
+    [...(await orphanedLoops())].every((sequence) => before.has(sequence)) ? true : undefined,
+  );
 }
