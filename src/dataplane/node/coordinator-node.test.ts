@@ -60,7 +60,10 @@ describe('work on the content of a volume', () => {
   it('is refused while the engine of a node serves it whose px-node is away', async () => {
     const record = attached();
     const { context } = nodeB([testState(nodes, [record], ['a'])], [true]);
-    const reason = { code: 'unavailable', message: expect.stringContaining('served by name-a') as string };
+    const reason = {
+      code: 'unavailable',
+      message: expect.stringContaining('served by name-a') as string,
+    };
     expect(await settled(doneAt(context, record))).toMatchObject({ status: 'rejected', reason });
   });
 
