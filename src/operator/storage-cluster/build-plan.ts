@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isKvdbInternal, type StorageClusterSpec } from '../../crds/storage-cluster.js';
-import { nodeLabels, wipeMark } from '../names.js';
+import { nodeLabels } from '../names.js';
 import { clusterIdOf } from './cluster-id.js';
 import { imagesOf } from './images.js';
 import type { KubeNode, Secret } from './kubernetes-types.js';
@@ -59,7 +59,7 @@ export function eligibleNodes({ spec, nodes }: Pick<Observed, 'spec' | 'nodes'>)
 
 /** Those whose label alone keeps px away: what px left running there must end. */
 function leaversOf(
-  { spec, nodes }: Observed,
+  { spec, nodes, wipe }: Observed,
   config: (node: KubeNode) => string,
 ): readonly Leaver[] {
   const placement = placementOf(spec.placement);
@@ -67,7 +67,13 @@ function leaversOf(
     const { [nodeLabels.decommissioned]: mark, ...labels } = node.metadata.labels ?? {};
     const unmarked = { ...node, metadata: { ...node.metadata, labels } };
     if (mark === undefined || !mayRun(unmarked, placement)) return [];
-    return [{ node: node.metadata.name, config: config(node), wipe: mark === wipeMark }];
+    return [
+      {
+        node: node.metadata.name,
+        config: config(node),
+        wipe: wipe.forgotten.has(node.metadata.name),
+      },
+    ];
   });
 }
 

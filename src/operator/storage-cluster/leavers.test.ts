@@ -20,6 +20,7 @@ const storagePod = (node: string): Pod => ({
 interface Case {
   readonly labels?: Readonly<Record<string, string>>;
   readonly ready?: boolean;
+  readonly forgotten?: boolean;
   readonly jobs?: readonly string[];
   readonly pods?: readonly Pod[];
 }
@@ -34,11 +35,19 @@ it.each<[string, Case, readonly string[], readonly string[]]>([
   ['pods of others are theirs', { pods: [storagePod('node-1')] }, [stop], [stop]],
   ['nothing can end on a dead machine', { ready: false }, [stop], []],
   ['it has ended, and is not asked again', { jobs: [stop] }, [stop], []],
-  ['a person wants its state gone', { labels: toWipe, jobs: [stop] }, [wipe], [wipe]],
+  [
+    'a person wants its state gone',
+    { labels: toWipe, jobs: [stop], forgotten: true },
+    [wipe],
+    [wipe],
+  ],
+  ['px has not let go of it yet', { labels: toWipe, jobs: [stop] }, [stop], []],
   ['px would not run there anyway', { labels: { ...marked, 'px/enabled': 'false' } }, [], []],
-])('%s', (_, { labels = marked, ready = true, jobs = [], pods = [] }, kept, made) => {
+])('%s', (_, { labels = marked, ready = true, jobs = [], pods = [], forgotten }, kept, made) => {
   const nodes = [testNode('node-1'), testNode('node-2'), testNode('node-3', { labels, ready })];
-  const plan = buildPlan(testObserved({}, { nodes }));
+  const wipeable = forgotten === true ? ['node-3'] : [];
+  const requests = { forgotten: new Set(wipeable), waiting: [] };
+  const plan = buildPlan(testObserved({}, { nodes, wipe: requests }));
   if (plan === undefined) throw new Error('nothing is planned');
   const found = leaverJobs(plan, { jobs: jobs.map(job), pods, nodes });
   const namesOf = (list: readonly { metadata: { name: string } }[]) =>

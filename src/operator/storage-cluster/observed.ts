@@ -1,4 +1,5 @@
 import type { StorageCluster, StorageClusterSpec } from '../../crds/storage-cluster.js';
+import type { WipeRequests } from './forgotten-nodes.js';
 import type { KvdbMember } from './kvdb-members.js';
 import type { KubeNode, Manifest, Secret } from './kubernetes-types.js';
 
@@ -8,6 +9,8 @@ export interface Observed {
   /** With its defaults, and the runtime options of the misc-args annotation. */
   readonly spec: StorageClusterSpec;
   readonly nodes: readonly KubeNode[];
+  /** The nodes that a person wants wiped, and whether px has let go of them. */
+  readonly wipe: WipeRequests;
   /** The identity of the Kubernetes cluster: the uid of its namespace kube-system. */
   readonly kubernetesUid: string;
   /** Who was chosen for the internal key-value store, if anybody was. */

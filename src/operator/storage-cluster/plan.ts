@@ -43,7 +43,7 @@ export interface Leaver {
   readonly node: string;
   /** What ends there must know where it was. */
   readonly config: string;
-  /** A person asks for the removal of all that px has there, by the label's value. */
+  /** A person asks for the removal of all that is left there, and px has let go of it. */
   readonly wipe: boolean;
 }
 

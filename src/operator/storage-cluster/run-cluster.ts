@@ -20,6 +20,7 @@ import {
   type KvdbMember,
 } from './kvdb-members.js';
 import { leaverJobs } from './leavers.js';
+import { wipeRequests } from './forgotten-nodes.js';
 import { kvdbMembersObject } from './components/kvdb-members.js';
 import type { Secret } from './kubernetes-types.js';
 import { parseMiscArgs } from './misc-args.js';
@@ -79,13 +80,20 @@ export async function runCluster(tools: Tools, cluster: StorageCluster): Promise
   const plan = await planWithAddress(tools, complete);
   if (plan === undefined) return undefined;
   const failures = await bringAbout(tools, plan, chosen);
+  const { waiting } = observed.wipe;
+  tools.events.say(
+    cluster,
+    'Warning',
+    'WipeWaits',
+    waiting.map((node) => `${node} is to be wiped, but px still has it: decommission it first`),
+  );
   await reportStatus(tools, {
     observed: complete,
     plan,
     failures: failures.map(({ object, message }) => `${object}: ${message}`),
     conditions: [...conditions, ...kvdbState(complete)],
   });
-  if (failures.length > 0) return { requeueAfterMs: 10_000 };
+  if (failures.length > 0 || waiting.length > 0) return { requeueAfterMs: 10_000 };
   return secrets.size > 0 ? { requeueAfterMs: secretsAgainMs } : undefined;
 }
 
@@ -114,6 +122,7 @@ export async function observe(
     cluster,
     spec,
     nodes: caches.nodes.all(),
+    wipe: await wipeRequests(context, caches.nodes.all()),
     kubernetesUid: await readKubernetesUid(context),
     kvdbMembers: readMembers(kvdb?.data),
     kvdbReplaced: wasReplaced(kvdb?.data),

@@ -53,6 +53,7 @@ export function testObserved(spec: unknown = {}, more: Partial<Observed> = {}): 
     cluster,
     spec: cluster.spec,
     nodes,
+    wipe: { forgotten: new Set(), waiting: [] },
     kubernetesUid: 'kubernetes-uid',
     kvdbReplaced: false,
     kvdbMembers: nodes.slice(0, 3).map(({ metadata: { name } }) => ({
