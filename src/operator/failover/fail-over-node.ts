@@ -15,6 +15,7 @@ import {
 } from '../workloads.js';
 import { fencePatch, releasePatch, taintOwner, type KubeNode } from './fenced-node.js';
 import type { FenceCause } from './judge.js';
+import { releaseLeases } from './release-leases.js';
 
 /**
  * The steps of a failover. Each is idempotent and its result is in etcd or the
@@ -22,7 +23,10 @@ import type { FenceCause } from './judge.js';
  * for the next one. The order is what makes it safe: nothing that lets a pod run
  * elsewhere happens before the data plane has fenced the node.
  */
-export type FailoverContext = Pick<OperatorContext, 'kube' | 'px' | 'events' | 'logger'>;
+export type FailoverContext = Pick<
+  OperatorContext,
+  'kube' | 'px' | 'events' | 'logger' | 'namespace'
+>;
 
 /** px asks each of the other nodes for up to 15 s. */
 const fenceTimeoutMs = 20_000;
@@ -161,6 +165,8 @@ export async function evacuate(
     ...doomed.map((pod) => deletePod(context, pod, claims, nodeName, cause)),
     ...pods.filter(isOwnController).map((pod) => forceDelete(context, pod)),
   ]);
+  // Of a node whose kubelet alone is silent, a controller may live on, and it says so itself.
+  if (cause !== 'unreachable') await releaseLeases(context, nodeName);
   // After the pods: for the attach-detach controller a volume is wanted on the
   // node as long as a pod there names it, and it would attach it again.
   await Promise.all(
