@@ -23,9 +23,7 @@ it.each([
   ['each by itself', { a: wipe, b: wipe, c: left }, ['a', 'c'], ['b'], ['a']],
   ['px cannot be asked', { b: wipe }, new Error('away'), [], ['b']],
 ] as const)('%s', async (_, labels: Record<string, object>, known, forgotten, waiting) => {
-  const nodes = ['a', 'b', 'c'].map((name) =>
-    testNode(name, { labels: { ...labels[name] } }),
-  );
+  const nodes = ['a', 'b', 'c'].map((name) => testNode(name, { labels: { ...labels[name] } }));
   const found = await wipeRequests(pxWith(known), nodes);
   expect([[...found.forgotten], found.waiting]).toEqual([forgotten, waiting]);
 });
