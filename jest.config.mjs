@@ -21,7 +21,8 @@ const config = {
     {
       ...common,
       displayName: 'system',
-      testMatch: ['<rootDir>/test/**/*.test.ts', '!<rootDir>/test/scale/**'],
+      testMatch: ['<rootDir>/test/**/*.test.ts'],
+      testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/scale/'],
     },
     {
       // These compare times, and would also slow down what runs beside them.
