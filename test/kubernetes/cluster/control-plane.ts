@@ -142,7 +142,10 @@ async function waitReady(cluster: ClusterLayout, component: Component): Promise<
         { timeoutMs: 10_000 },
       );
       if (asked.code === 0) return true;
-      if (!(await isRunning(cluster, component))) {
+      // In the middle of an exec the kernel shows no environment, and so no role: one without
+      // may be the component, on its way through nsenter and setpriv.
+      const there = await listProcesses(cluster);
+      if (!there.some(({ role }) => role === component || role === '')) {
         const tail = await tryRun('tail', ['-n', '5', logFile]);
         throw new GiveUp(`${component} ended: ${tail.stdout}`);
       }
