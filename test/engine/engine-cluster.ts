@@ -44,9 +44,15 @@ export class EngineCluster {
     const etcd = await startTestEtcd();
     const kvdb = createEtcdKvdb({ endpoints: [etcd.endpoint] });
     const cluster = new EngineCluster(directory, etcd, kvdb, options);
-    for (let node = 0; node < options.nodes; node++) await cluster.prepare(node);
-    for (let node = 0; node < options.nodes; node++) cluster.startNode(node);
-    for (let node = 0; node < options.nodes; node++) await cluster.answers(node);
+    try {
+      for (let node = 0; node < options.nodes; node++) await cluster.prepare(node);
+      for (let node = 0; node < options.nodes; node++) cluster.startNode(node);
+      for (let node = 0; node < options.nodes; node++) await cluster.answers(node);
+    } catch (error) {
+      // Nobody else knows of it yet.
+      await cluster.dispose();
+      throw error;
+    }
     return cluster;
   }
 
