@@ -1,3 +1,4 @@
+import { PxError } from '../../kernel/errors.js';
 import { silentLogger } from '../../platform/logger.js';
 import type { OperatorContext } from '../ports.js';
 import { wipeRequests } from './forgotten-nodes.js';
@@ -8,9 +9,10 @@ const left = { 'px.io/decommissioned': 'true' };
 
 function pxWith(names: readonly string[] | Error): Pick<OperatorContext, 'px' | 'logger'> {
   const api = {
-    ListNodes: async () => {
+    CheckNodeStop: async ({ node_id: name }: { node_id: string }) => {
       if (names instanceof Error) throw names;
-      return { nodes: names.map((name) => ({ name })) };
+      if (!names.includes(name)) throw new PxError('not_found', `there is no node "${name}"`);
+      return { safe: false, reasons: [], volumes_at_risk: [] };
     },
   };
   return { px: { any: async () => api }, logger: silentLogger } as unknown as OperatorContext;
@@ -22,6 +24,7 @@ it.each([
   ['px still knows it, replicas and all', { b: wipe }, ['a', 'b', 'c'], [], ['b']],
   ['each by itself', { a: wipe, b: wipe, c: left }, ['a', 'c'], ['b'], ['a']],
   ['px cannot be asked', { b: wipe }, new Error('away'), [], ['b']],
+  ['etcd is away', { b: wipe }, new PxError('kvdb_unavailable', 'away'), [], ['b']],
 ] as const)('%s', async (_, labels: Record<string, object>, known, forgotten, waiting) => {
   const nodes = ['a', 'b', 'c'].map((name) => testNode(name, { labels: { ...labels[name] } }));
   const found = await wipeRequests(pxWith(known), nodes);

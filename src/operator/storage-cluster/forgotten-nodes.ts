@@ -25,17 +25,29 @@ export async function wipeRequests(
   const asked = nodes
     .filter(({ metadata }) => metadata.labels?.[nodeLabels.decommissioned] === wipeMark)
     .map(({ metadata: { name } }) => name);
-  if (asked.length === 0) return { forgotten: new Set(), waiting: [] };
+  const forgotten = new Set<string>();
+  for (const name of asked) {
+    if (await isForgotten({ px, logger }, name)) forgotten.add(name);
+  }
+  return { forgotten, waiting: asked.filter((name) => !forgotten.has(name)) };
+}
+
+/**
+ * Asked in a way that px answers from etcd at this moment or not at all: a list
+ * of nodes may come from memory while etcd is away, from before this node came.
+ */
+async function isForgotten(
+  { px, logger }: Pick<OperatorContext, 'px' | 'logger'>,
+  name: string,
+): Promise<boolean> {
   try {
-    const answer = await (await px.any()).ListNodes({}, { timeoutMs: callTimeoutMs });
-    const known = new Set(answer.nodes.map(({ name }) => name));
-    return {
-      forgotten: new Set(asked.filter((name) => !known.has(name))),
-      waiting: asked.filter((name) => known.has(name)),
-    };
+    const request = { node_id: name, engine_stays: false };
+    await (await px.any()).CheckNodeStop(request, { timeoutMs: callTimeoutMs });
+    return false;
   } catch (thrown) {
-    const { message } = toPxError(thrown);
-    logger.warn('px cannot say whether nodes may be wiped', { nodes: asked, message });
-    return { forgotten: new Set(), waiting: asked };
+    const { code, message } = toPxError(thrown);
+    if (code === 'not_found') return true;
+    logger.warn('px cannot say whether a node may be wiped', { node: name, message });
+    return false;
   }
 }
