@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { PxError } from '../../kernel/errors.js';
 import { monotonicMs } from '../../platform/monotonic.js';
 import type { Logger } from '../../platform/logger.js';
 import { closeFile } from '../sys/files.js';
 import { onProcessEnd, pidfdOpen } from '../sys/process.js';
+import { statOf } from '../sys/process-table.js';
 
 /** An engine that lived for less counts as one that failed to start. */
 const shortLifeMs = 1_000;
@@ -137,14 +137,8 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Undefined when there is no such process. Field 22 of /proc/PID/stat, see proc(5). */
+/** Undefined when there is no such process; one that has ended is there until it is reaped. */
 export function identify(pid: number): ProcessIdentity | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field is the name in parentheses, which may itself hold blanks.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return { pid, startTicks: Number(fields[19]) };
-  } catch {
-    return undefined;
-  }
+  const stat = statOf(pid);
+  return stat === undefined ? undefined : { pid, startTicks: Number(stat.startTicks) };
 }

@@ -4,7 +4,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
 import type { Logger } from '../../platform/logger.js';
-import { delay } from '../../platform/monotonic.js';
+import { endProcess, startTimeOf } from '../sys/process-table.js';
 import { joinMembers, type Peer, type StartState } from './kvdb-membership.js';
 
 export interface InternalEtcdOptions {
@@ -156,14 +156,7 @@ export async function stopEtcd(dataDir: string): Promise<void> {
   const directory = etcdDirectory(dataDir);
   const pid = await findEtcd(directory);
   if (pid === 0) return;
-  signal(pid, 'SIGTERM');
-  // A frozen process gets its SIGTERM only when it runs again.
-  signal(pid, 'SIGCONT');
-  for (let waitedMs = 0; waitedMs < stopGraceMs; waitedMs += 100) {
-    if (!(await isOurEtcd(pid, directory))) return;
-    await delay(100);
-  }
-  signal(pid, 'SIGKILL');
+  await endProcess(pid, startTimeOf(pid), stopGraceMs);
 }
 
 function etcdDirectory(dataDir: string): string {
@@ -231,14 +224,6 @@ async function isOurEtcd(pid: number, directory: string): Promise<boolean> {
     return basename(await readlink(`/proc/${pid}/exe`)).startsWith('etcd');
   } catch {
     return false;
-  }
-}
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // It ended in between.
   }
 }
 

@@ -10,7 +10,7 @@ import { checkHolderProtocol, ensureHolder } from '../holder/ensure-holder.js';
 import { HolderClient } from '../holder/holder-client.js';
 import type { HolderStatus } from '../holder/holder-api.js';
 import { checkHostContainer, enterHostCommand } from './host-namespace.js';
-import { processLives, startTimeOf } from './process-table.js';
+import { processLives, startTimeOf } from '../sys/process-table.js';
 import { commandOf, engineScript, holderScript } from './running-programs.js';
 
 /** The cgroup of the holder and of what it starts, at the root of each hierarchy. */

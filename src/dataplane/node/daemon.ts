@@ -46,7 +46,7 @@ import { startMetrics, type MetricsServer } from './metrics.js';
 import { NodeHealth } from './node-health.js';
 import { nodeService } from './node-service.js';
 import { Peers } from './peers.js';
-import { processLives, startTimeOf } from './process-table.js';
+import { processLives, startTimeOf } from '../sys/process-table.js';
 import { PolicyApplier } from './policy-applier.js';
 import { Publisher } from './publisher.js';
 import { ReplicaMover } from './replica-mover.js';

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Logger } from '../../platform/logger.js';
 import { delay, monotonicMs } from '../../platform/monotonic.js';
-import { processLives, startTimeOf } from './process-table.js';
+import { endProcess, startTimeOf } from '../sys/process-table.js';
 
 /** Scripts, relative to the root of the repository or of a runtime. */
 export const holderScript = 'dist/src/dataplane/holder/main.js';
@@ -34,8 +34,7 @@ export async function endBlockPath(runDir: string, waitMs: number, logger: Logge
   for (const script of [holderScript, engineScript]) {
     for (const { pid, startTime } of blockPathPrograms(runDir).filter((p) => p.script === script)) {
       logger.warn('a program of the block path does not end; it is killed', { pid, script });
-      if (processLives(pid, startTime)) process.kill(pid, 'SIGKILL');
-      while (processLives(pid, startTime)) await delay(20);
+      await endProcess(pid, startTime, 0);
     }
   }
 }

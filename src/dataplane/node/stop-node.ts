@@ -2,7 +2,6 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { toPxError } from '../../kernel/errors.js';
 import type { Logger } from '../../platform/logger.js';
-import { delay, monotonicMs } from '../../platform/monotonic.js';
 import type { RunCommand } from '../../platform/run-command.js';
 import { createEngineClient } from '../engine-client/engine-client.js';
 import { cleanUpRunDir } from '../holder/clean-up.js';
@@ -10,7 +9,7 @@ import { HolderClient } from '../holder/holder-client.js';
 import { stopEtcd } from '../kvdb/internal-etcd.js';
 import type { NodeConfig } from './config.js';
 import { pidFile } from './daemon.js';
-import { processLives } from './process-table.js';
+import { endProcess, processLives } from '../sys/process-table.js';
 import { endBlockPath } from './running-programs.js';
 
 export interface StopDeps {
@@ -55,16 +54,8 @@ export async function stopNode(deps: StopDeps): Promise<void> {
 async function endDaemon(runDir: string, logger: Logger): Promise<void> {
   const daemon = readPid(runDir);
   if (daemon === undefined) return;
-  process.kill(daemon.pid, 'SIGTERM');
-  const endMs = monotonicMs() + daemonEndMs;
-  while (processLives(daemon.pid, daemon.startTime)) {
-    if (monotonicMs() > endMs) {
-      logger.warn('px-node does not end; it is killed', { pid: daemon.pid });
-      process.kill(daemon.pid, 'SIGKILL');
-      return;
-    }
-    await delay(100);
-  }
+  const how = await endProcess(daemon.pid, daemon.startTime, daemonEndMs);
+  if (how === 'killed') logger.warn('px-node did not end; it was killed', { pid: daemon.pid });
 }
 
 /** The file may be old and its number somebody else's by now. */

@@ -12,7 +12,7 @@ import { KvKeys, type Kvdb } from '../kvdb/port.js';
 import { wipeDevices } from '../pool/wipe-devices.js';
 import { holderCgroup } from './block-path.js';
 import type { NodeConfig } from './config.js';
-import { processLives } from './process-table.js';
+import { processLives } from '../sys/process-table.js';
 import { stopNode } from './stop-node.js';
 
 export interface WipeDeps {
