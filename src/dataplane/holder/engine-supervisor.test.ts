@@ -24,7 +24,7 @@ function supervise(command: readonly string[]): {
 
 test('a killed engine is reported as gone before the next one starts', async () => {
   const { supervisor, next } = supervise(['sleep', '1000']);
-  supervisor.start();
+  supervisor.keepAlive();
   const first = await next();
   expect(identify(first?.pid ?? 0)).toEqual(first);
   process.kill(first?.pid ?? 0, 'SIGKILL');
@@ -43,7 +43,7 @@ test('a killed engine is reported as gone before the next one starts', async () 
 test('an engine that dies at once is started again at once, then less and less often', async () => {
   const { supervisor, next } = supervise(['false']);
   const began = performance.now();
-  supervisor.start();
+  supervisor.keepAlive();
   for (let life = 0; life < 4; life++) {
     expect(await next()).toBeDefined();
     expect(await next()).toBeUndefined();
@@ -56,7 +56,7 @@ test('an engine that dies at once is started again at once, then less and less o
 
 test('adopting: a living process, one with another start time, one that is gone', async () => {
   const { supervisor: starter, next: started } = supervise(['sleep', '1000']);
-  starter.start();
+  starter.keepAlive();
   const engine = await started();
   if (engine === undefined) throw new Error('not started');
   const { supervisor, next } = supervise(['sleep', '1000']);
@@ -65,7 +65,11 @@ test('adopting: a living process, one with another start time, one that is gone'
   expect(await next()).toEqual(engine);
   await starter.stop();
   expect(await next()).toBeUndefined();
+  // Nobody serves the next engine yet.
+  expect(supervisor.starts).toBe(0);
+  supervisor.keepAlive();
   expect(await next()).toBeDefined();
+  expect(supervisor.starts).toBe(1);
   await supervisor.stop();
   expect(supervisor.adopt(engine)).toBe(false);
 });

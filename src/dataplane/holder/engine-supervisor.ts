@@ -35,6 +35,7 @@ export class EngineSupervisor {
   private readonly events: SupervisorEvents;
   private current: ProcessIdentity | undefined;
   private ended: Promise<void> = Promise.resolve();
+  private keeping = false;
   private stopping = false;
   private shortLives = 0;
 
@@ -48,7 +49,13 @@ export class EngineSupervisor {
     return this.current;
   }
 
-  start(): void {
+  /** From here on an engine runs; until here one that was taken over may end without a next one. */
+  keepAlive(): void {
+    this.keeping = true;
+    if (this.current === undefined) this.start();
+  }
+
+  private start(): void {
     const [file, ...args] = this.command;
     if (file === undefined) throw new PxError('invalid_argument', 'no engine command was given');
     const startedAt = monotonicMs();
@@ -116,7 +123,7 @@ export class EngineSupervisor {
     this.current = undefined;
     this.events.engineChanged(undefined);
     resolve();
-    if (this.stopping) return;
+    if (this.stopping || !this.keeping) return;
     this.shortLives = livedMs < shortLifeMs ? this.shortLives + 1 : 0;
     // The first death is answered at once: I/O is waiting.
     const waitMs =

@@ -83,7 +83,8 @@ export class Holder {
     this.server = await serveJsonLines(join(this.runDir, holderSocketName), (method, params) =>
       this.handle(method, params),
     );
-    if (this.supervisor.engine === undefined && !survived) this.supervisor.start();
+    // Only now: an engine that finds no holder ends, and each such life makes the next one wait.
+    this.supervisor.keepAlive();
     return true;
   }
 

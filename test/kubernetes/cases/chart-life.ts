@@ -1,7 +1,6 @@
 import path from 'node:path';
 import { waitFor } from '../../../tools/lib/wait.js';
 import type { KubernetesCluster } from '../cluster/cluster.js';
-import { diskPath } from '../cluster/layout.js';
 import { buildImages } from '../images/build-images.js';
 import { asNextVersion } from '../images/next-version.js';
 import { DatabaseUnderLoad } from '../px/database.js';
@@ -15,12 +14,19 @@ import {
 } from '../px/install-px.js';
 import { claim, podWith } from '../px/objects.js';
 import { waitNothingLeft } from '../px/leftovers.js';
+import {
+  checkDisks,
+  checkNoObjects,
+  checkNoState,
+  checkNothingRuns,
+  uninstall,
+  uninstallTimeoutMs,
+} from '../px/removal.js';
 import { check } from '../runner/check.js';
 import type { CaseHelpers, KubernetesCase } from '../runner/types.js';
 
 const nextVersion = '99.0.0';
 const rollTimeoutMs = 360_000;
-const uninstallTimeoutMs = 330_000;
 /** What a client of the database may wait while a node's engine is replaced. */
 const longestPauseMs = 30_000;
 const inSystem = ['-n', systemNamespace];
@@ -169,10 +175,7 @@ async function removeAll(
   await checkNoObjects(cluster, []);
   await checkNothingRuns(cluster);
   await checkDisks(cluster, false);
-  for (const { name } of cluster.nodes) {
-    const state = await cluster.nodeExec(name, ['ls', '-A', '/var/lib/px']);
-    check(!/[a-z]\.|engine|holder/.test(state), `${name} still has ${state}`);
-  }
+  await checkNoState(cluster);
 }
 
 async function install(cluster: KubernetesCluster, chart: string, values: string): Promise<void> {
@@ -190,10 +193,6 @@ async function setStrategy(
   await cluster.helm(['upgrade', release, chart, ...reuse, ...set], { timeoutMs: rollTimeoutMs });
 }
 
-async function uninstall(cluster: KubernetesCluster): Promise<void> {
-  await cluster.helm(['uninstall', release, ...inSystem], { timeoutMs: uninstallTimeoutMs });
-}
-
 async function usePod(
   cluster: KubernetesCluster,
   namespace: string,
@@ -208,52 +207,4 @@ async function usePod(
     const left = await cluster.kubectl(['get', 'volumeattachments', '-o', 'name']);
     return left.trim() === '' ? true : undefined;
   });
-}
-
-/** What the release and its operator made, in the namespace and outside of it. */
-async function checkNoObjects(
-  cluster: KubernetesCluster,
-  expected: readonly string[],
-): Promise<void> {
-  const namespaced =
-    'daemonsets,deployments,jobs,services,serviceaccounts,configmaps,secrets,roles,rolebindings,' +
-    'poddisruptionbudgets,storageclusters,storagenodes';
-  const outside = 'clusterroles,clusterrolebindings,csidrivers,storageclasses';
-  await waitFor('end of what was made', 60_000, async () => {
-    const inside = await cluster.kubectl(['get', namespaced, ...inSystem, '-o', 'name']);
-    const rest = await cluster.kubectl(['get', outside, '-o', 'name']);
-    const left = [
-      ...inside
-        .split('\n')
-        .filter((name) => !/^$|kube-root-ca\.crt$|serviceaccount\/default$/.test(name)),
-      ...rest.split('\n').filter((name) => /\/px-|pxd\.portworx\.com/.test(name)),
-    ];
-    check(left.join() === expected.join(), `still there: ${left.join(', ')}`);
-    return true;
-  });
-}
-
-function disksOf(cluster: KubernetesCluster): string[] {
-  return Array.from({ length: cluster.options.disks }, (_, index) => diskPath(index + 1));
-}
-
-async function checkNothingRuns(cluster: KubernetesCluster): Promise<void> {
-  for (const { name } of cluster.nodes) {
-    const sockets = await cluster.nodeExec(name, ['ls', '-A', '/run/px']);
-    check(sockets.trim() === '', `${name} still has ${sockets} in /run/px`);
-    const processes = await cluster.nodeExec(name, ['ps', '-eo', 'args']);
-    const ours = processes
-      .split('\n')
-      .filter((line) => /px-(node|holder|ld)|engine\/main/.test(line));
-    check(ours.length === 0, `${name} still runs ${ours.join('; ')}`);
-  }
-}
-
-async function checkDisks(cluster: KubernetesCluster, withData: boolean): Promise<void> {
-  for (const { name } of cluster.nodes) {
-    for (const disk of disksOf(cluster)) {
-      const signatures = await cluster.nodeExec(name, ['wipefs', '--noheadings', disk]);
-      check((signatures.trim() !== '') === withData, `${disk} of ${name} has "${signatures}"`);
-    }
-  }
 }

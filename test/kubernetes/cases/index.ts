@@ -3,6 +3,7 @@ import { chartLife } from './chart-life.js';
 import { clusterWorks } from './cluster-works.js';
 import { databaseFailover } from './database-failover.js';
 import { examples } from './examples.js';
+import { externalEtcd } from './external-etcd.js';
 import { interruptionsCase } from './interruptions.js';
 import { manyClaims } from './many-claims.js';
 import { nodeOperations } from './node-operations.js';
@@ -23,6 +24,8 @@ export const cases: readonly KubernetesCase[] = [
   interruptionsCase,
   storageSuite,
   nodeOperations,
-  // Takes px away, so that it comes last.
+  // Takes px away.
   chartLife,
+  // Brings its own.
+  externalEtcd,
 ];

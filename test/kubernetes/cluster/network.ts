@@ -31,6 +31,11 @@ export async function makeHub(cluster: ClusterLayout, nodes: readonly NodeLayout
   }
 }
 
+/** One more machine beside the control plane; it goes with the hub. */
+export async function addAddress(cluster: ClusterLayout, address: string): Promise<void> {
+  await ip(['-n', cluster.hubNamespace, 'addr', 'replace', `${address}/24`, 'dev', bridge]);
+}
+
 /** A node that comes later: the others learn the way to its pods. Its own routes it makes itself. */
 export async function addRoutes(
   cluster: ClusterLayout,

@@ -5,13 +5,14 @@ import { run } from '../../../tools/lib/run.js';
 import { dnsUser } from './dns.js';
 import type { ClusterLayout, NodeLayout } from './layout.js';
 
-/** A certificate that the cluster's own authority signs. */
+/** A certificate that an authority of ours signs. */
 interface Request {
   readonly name: string;
   readonly commonName: string;
   readonly organization?: string;
   readonly alternativeNames?: readonly string[];
-  readonly authority?: 'ca' | 'front-proxy-ca';
+  /** Of the same directory; `ca` unless it is said. */
+  readonly authority?: string;
 }
 
 const ecKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
@@ -20,7 +21,7 @@ const days = '365';
 const openssl = (args: readonly string[]): Promise<string> =>
   run('openssl', args, { timeoutMs: 30_000 });
 
-async function makeAuthority(dir: string, name: string): Promise<void> {
+export async function makeAuthority(dir: string, name: string): Promise<void> {
   await openssl([
     ...['req', '-x509', ...ecKey, '-days', days, '-subj', `/CN=${name}`],
     ...['-keyout', path.join(dir, `${name}.key`), '-out', path.join(dir, `${name}.crt`)],
@@ -28,7 +29,7 @@ async function makeAuthority(dir: string, name: string): Promise<void> {
   ]);
 }
 
-async function sign(dir: string, request: Request): Promise<void> {
+export async function sign(dir: string, request: Request): Promise<void> {
   const authority = path.join(dir, request.authority ?? 'ca');
   const organization = request.organization === undefined ? '' : `/O=${request.organization}`;
   const names = request.alternativeNames ?? [];

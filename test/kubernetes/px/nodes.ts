@@ -7,6 +7,7 @@ interface StorageNode {
   readonly status?: {
     readonly phase?: string;
     readonly nodeUid?: string;
+    readonly nodeAttributes?: { readonly storage?: boolean; readonly kvdb?: boolean };
     readonly decommission?: { readonly state: string; readonly message?: string };
   };
 }
