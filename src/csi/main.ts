@@ -9,7 +9,8 @@ import { protoDirOf } from '../platform/proto.js';
 import { runCommand } from '../platform/run-command.js';
 import { inClusterClaims } from './claims/kubernetes-claims.js';
 import { startHealthServer } from './health-server.js';
-import { AbandonedStages, stagingDirectory } from './node/abandoned-stages.js';
+import { AbandonedStages } from './node/abandoned-stages.js';
+import { kubeletRoot } from './node/kubelet-stages.js';
 import type { NodeContext } from './node/context.js';
 import { throughService } from './px-service.js';
 import { startRegistration, whenNodeAnswers } from './registration.js';
@@ -121,7 +122,7 @@ async function register(node: NodeContext): Promise<void> {
   }
   if (!(await whenNodeAnswers(px, logger, stopping.signal))) return;
   const { driverName } = flags;
-  const stages = new AbandonedStages(node, stagingDirectory(kubeletSocketPath, driverName));
+  const stages = new AbandonedStages(node, kubeletRoot(kubeletSocketPath), driverName);
   const onRegistered = (): void => stages.clear(stopping.signal);
   const onRefused = (): void => process.exit(1);
   await startRegistration({

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AbandonedStages } from '../../src/csi/node/abandoned-stages.js';
 import { nodeContextOf } from '../../src/csi/server.js';
@@ -7,7 +7,13 @@ import { connectNode, type NodeApi } from '../../src/platform/grpc-client.js';
 import { silentLogger } from '../../src/platform/logger.js';
 import { runCommand } from '../../src/platform/run-command.js';
 import { waitFor } from '../../tools/lib/wait.js';
-import { mountOf, mountsBelow, startHarness, type CsiHarness } from '../support/csi-harness.js';
+import {
+  blockOf,
+  mountOf,
+  mountsBelow,
+  startHarness,
+  type CsiHarness,
+} from '../support/csi-harness.js';
 
 /**
  * What a kubelet leaves that dies after its last call of NodeUnpublishVolume:
@@ -32,8 +38,8 @@ beforeEach(async () => {
     ...{ maxVolumesPerNode: 0, frontend: 'fuse', protoDir, run: runCommand },
     ...{ px, logger: silentLogger },
   });
-  directory = join(h.dir, 'kubernetes.io/csi/pxd.portworx.com');
-  stages = new AbandonedStages(context, directory);
+  directory = join(h.dir, 'plugins/kubernetes.io/csi/pxd.portworx.com');
+  stages = new AbandonedStages(context, h.dir, 'pxd.portworx.com');
   id = await h.create('v');
   node = (await px.GetStatus({})).id;
 });
@@ -134,4 +140,85 @@ it('needs a note of the kubelet', async () => {
   await mkdir(join(directory, 'none'));
   expect(await stages.look()).toBe(0);
   expect((await readdir(directory)).sort()).toEqual(['half', 'none']);
+});
+
+describe('a raw block volume', () => {
+  const block = blockOf();
+  const pod = 'b9b8a3f4-0000-4000-8000-000000000001';
+  let devices = '';
+  let link = '';
+
+  beforeEach(() => {
+    devices = join(h.dir, 'plugins/kubernetes.io/csi/volumeDevices');
+    link = join(h.dir, 'pods', pod, 'volumeDevices/kubernetes.io~csi/pv');
+  });
+
+  /** Staged and published to a pod, with the kubelet's links and notes. */
+  async function publish(driverName = 'pxd.portworx.com'): Promise<string> {
+    const path = join(devices, 'staging/pv');
+    const target = join(devices, 'publish/pv', pod);
+    for (const directory of [path, join(devices, 'pv/data'), join(devices, 'pv/dev')]) {
+      await mkdir(directory, { recursive: true });
+    }
+    const note = { specVolID: 'pv', driverName, volumeHandle: id };
+    await writeFile(join(devices, 'pv/data/vol_data.json'), JSON.stringify(note));
+    await h.csi.controller.ControllerPublishVolume({
+      ...{ volume_id: id, node_id: node, volume_capability: block },
+    });
+    await h.stage(id, block, path);
+    await mkdir(join(devices, 'publish/pv'), { recursive: true });
+    await h.csi.node.NodePublishVolume({
+      ...{ volume_id: id, staging_target_path: path, target_path: target },
+      volume_capability: block,
+    });
+    const mapped = join(devices, 'pv/dev', pod);
+    await writeFile(mapped, '');
+    await runCommand('mount', ['--bind', target, mapped], { timeoutMs: 10_000 });
+    await mkdir(join(link, '..'), { recursive: true });
+    await symlink(target, link);
+    return target;
+  }
+
+  it('is not touched while its pod has the link, reserved or not', async () => {
+    const target = await publish();
+    await detachedByController();
+    expect(await stages.look()).toBe(0);
+    expect(await mountsBelow(h.dir)).toContain(target);
+    expect(await attachedOn()).toBe(node);
+    await rm(link);
+    expect(await stages.look()).toBe(0);
+  });
+
+  it('is kept while it is reserved for the node, though no pod has the link', async () => {
+    const target = await publish();
+    await rm(link);
+    expect(await stages.look()).toBe(1);
+    expect(await mountsBelow(h.dir)).toContain(target);
+    await detachedByController();
+    expect(await stages.look()).toBe(0);
+  });
+
+  it('is unpublished, detached and removed when pod and reservation are gone', async () => {
+    await publish();
+    await rm(link);
+    await detachedByController();
+    expect(await stages.look()).toBe(0);
+    expect(await mountsBelow(h.dir)).toEqual([]);
+    expect(await attachedOn()).toBe('');
+    expect((await readdir(devices)).sort()).toEqual(['publish', 'staging']);
+    expect(await readdir(join(devices, 'publish'))).toEqual([]);
+    expect(await readdir(join(devices, 'staging'))).toEqual([]);
+    await h.csi.controller.DeleteVolume({ volume_id: id });
+  });
+
+  it('is left alone when its note names another driver', async () => {
+    const target = await publish('other.example.com');
+    await rm(link);
+    await detachedByController();
+    expect(await stages.look()).toBe(0);
+    expect(await mountsBelow(h.dir)).toContain(target);
+    for (const path of await mountsBelow(h.dir)) {
+      await runCommand('umount', [path], { timeoutMs: 10_000 });
+    }
+  });
 });

@@ -1,22 +1,12 @@
-import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { toPxError } from '../../kernel/errors.js';
 import { delay } from '../../platform/monotonic.js';
 import { findVolume } from '../px-volumes.js';
 import { ownNodeId, type NodeContext } from './context.js';
+import { listStages, type KubeletStage } from './kubelet-stages.js';
 import { removeStage } from './stage.js';
 
-/** The kubelet's names: makeDeviceMountPath and saveVolumeData of its CSI plugin. */
-const mountName = 'globalmount';
-const dataName = 'vol_data.json';
 const firstPauseMs = 1_000;
 const longestPauseMs = 60_000;
-
-/** Where the kubelet has a directory for each volume that it stages with a driver. */
-export function stagingDirectory(kubeletSocketPath: string, driverName: string): string {
-  const plugins = dirname(dirname(kubeletSocketPath));
-  return join(plugins, 'kubernetes.io/csi', driverName);
-}
 
 /**
  * A kubelet that dies between the end of a pod and its call of NodeUnstageVolume
@@ -28,13 +18,16 @@ export function stagingDirectory(kubeletSocketPath: string, driverName: string):
  */
 export class AbandonedStages {
   private readonly context: NodeContext;
-  private readonly directory: string;
+  private readonly kubeletRoot: string;
+  private readonly driverName: string;
   /** Ends the watch that an earlier start of the kubelet began. */
   private watching = new AbortController();
 
-  constructor(context: NodeContext, directory: string) {
+  /** `kubeletRoot` is the kubelet's directory, `/var/lib/kubelet` as a rule. */
+  constructor(context: NodeContext, kubeletRoot: string, driverName: string) {
     this.context = context;
-    this.directory = directory;
+    this.kubeletRoot = kubeletRoot;
+    this.driverName = driverName;
   }
 
   /** To be called when the kubelet has started: looks until every stage has a pod, or is gone. */
@@ -55,12 +48,15 @@ export class AbandonedStages {
 
   /** Clears what is abandoned, and answers how many stages may still turn out to be. */
   async look(): Promise<number> {
-    const names = await readdir(this.directory).catch(() => []);
+    const stages = await listStages(this.context, this.kubeletRoot, this.driverName);
     const kept = await Promise.all(
-      names.map((name) =>
-        this.clearStage(join(this.directory, name)).catch((thrown: unknown) => {
+      stages.map((stage) =>
+        this.clearStage(stage).catch((thrown: unknown) => {
           const reason = toPxError(thrown).message;
-          this.context.logger.warn('a stage without pod is not cleared', { name, reason });
+          this.context.logger.warn('a stage without pod is not cleared', {
+            path: stage.path,
+            reason,
+          });
           return true;
         }),
       ),
@@ -69,47 +65,18 @@ export class AbandonedStages {
   }
 
   /** Whether it has to be looked at again. */
-  private async clearStage(directory: string): Promise<boolean> {
+  private async clearStage(stage: KubeletStage): Promise<boolean> {
     const { context } = this;
-    const path = join(directory, mountName);
-    const volumeId = await readVolumeId(join(directory, dataName));
-    if (volumeId === undefined || (await this.hasPods(path))) return false;
+    const { volumeId, path } = stage;
+    if (await stage.isInUse()) return false;
     return context.locks.run(volumeId, 'clearing what the kubelet forgot', async () => {
       const volume = await findVolume(context.px, volumeId);
       if (volume !== undefined && volume.published_on === (await ownNodeId(context))) return true;
+      await stage.unpublish();
       await removeStage(context, volume, path);
-      await removeDirectory(directory);
+      await stage.forget();
       context.logger.info('a stage that the kubelet forgot is cleared', { volumeId, path });
       return false;
     });
   }
-
-  private async hasPods(path: string): Promise<boolean> {
-    const { mounter } = this.context;
-    const staged = await mounter.at(path);
-    if (staged === undefined) return false;
-    const { device } = staged;
-    return (await mounter.list()).some(
-      (entry) => entry.device === device && entry.mountPoint !== staged.mountPoint,
-    );
-  }
-}
-
-async function readVolumeId(file: string): Promise<string | undefined> {
-  try {
-    const { volumeHandle } = JSON.parse(await readFile(file, 'utf8')) as { volumeHandle?: unknown };
-    return typeof volumeHandle === 'string' ? volumeHandle : undefined;
-  } catch {
-    // Not written yet, or only half: the kubelet can't use it either.
-    return undefined;
-  }
-}
-
-/** Only what is empty: what somebody wrote below a mount is not ours to delete. */
-async function removeDirectory(directory: string): Promise<void> {
-  await rmdir(join(directory, mountName)).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  });
-  await rm(join(directory, dataName), { force: true });
-  await rmdir(directory);
 }

@@ -58,9 +58,11 @@ const interruptions: readonly Interruption[] = [
   { what: 'every px-node is killed', hit: killPx(pxPrograms.node) },
 ];
 
-/** As many lives as a life has steps, each at another one: a hit is in the middle of all steps. */
+/** Many lives, each at another step: a hit is in the middle of all steps. */
 class Lives {
   private readonly lives: readonly InterruptedLife[];
+  /** A file system at each step; raw block volumes at every second one, at the others the next time. */
+  private readonly firstSteps = [...lifeSteps.keys(), 1, 3, 5, 7];
   private readonly observer: Observer;
   private readonly leaks: LeakCheck;
 
@@ -73,11 +75,14 @@ class Lives {
     this.leaks = new LeakCheck(cluster);
     const { observer } = this;
     const around = { cluster, namespace, className, observer, patienceMs };
-    this.lives = lifeSteps.map((_, index) => new InterruptedLife(around, index));
+    this.lives = this.firstSteps.map(
+      (_, index) => new InterruptedLife(around, index, index >= lifeSteps.length),
+    );
   }
 
   async start(): Promise<void> {
-    await Promise.all(this.lives.map((life, index) => life.walk(index)));
+    const { lives, firstSteps } = this;
+    await Promise.all(lives.map((life, index) => life.walk(firstSteps[index] ?? 0)));
     await this.checkEnd();
   }
 

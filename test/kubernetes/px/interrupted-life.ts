@@ -25,7 +25,7 @@ interface LifeStep {
 const grownBytes = 2 * 1024 ** 3;
 /** Of the size of a volume, the file system may take this for itself. */
 const ofFileSystem = 0.05;
-const fileBytes = 4 * 1024 ** 2;
+const contentMiB = 4;
 
 const create: LifeStep = {
   name: 'create',
@@ -43,7 +43,7 @@ const attach: LifeStep = {
   hasBegun: (life, observed) =>
     (observed.attachmentOf(life.named('data'))?.metadata.finalizers ?? []).length > 0,
   hasEnded: (life, observed) => life.isReady(observed, 'user'),
-  verify: (life) => life.writeFile(),
+  verify: (life) => life.writeContent(),
   leaves: ['data', 'user'],
 };
 
@@ -73,7 +73,7 @@ const mount: LifeStep = {
   hasBegun: (life, observed) =>
     observed.attachmentOf(life.named('copy'))?.status?.attached === true,
   hasEnded: (life, observed) => life.isReady(observed, 'reader'),
-  verify: (life) => life.checkFile('reader'),
+  verify: (life) => life.checkContent('reader'),
   leaves: ['data', 'user', 'snap', 'copy', 'reader'],
 };
 
@@ -142,12 +142,13 @@ export interface LifeSurroundings {
 /** A volume with all that happens to it, step by step, over and over. */
 export class InterruptedLife {
   private done = 0;
-  /** Of the file on the volume. */
+  /** Of what was written to the volume. */
   private sum = '';
 
   constructor(
     private readonly around: LifeSurroundings,
     private readonly number: number,
+    private readonly isBlock: boolean,
   ) {}
 
   get step(): LifeStep {
@@ -194,15 +195,18 @@ export class InterruptedLife {
   /** What a pod has written is there, and it goes on writing: its volume outlived it all. */
   async checkData(): Promise<void> {
     if (this.objects.includes(this.named('user'))) {
-      await this.checkFile('user');
-      await this.inPod('user', 'date | dd of=/data/beat conv=fsync 2>/dev/null');
+      await this.checkContent('user');
+      // Beside what was written before.
+      const to = this.isBlock ? `of=/dev/data bs=1M seek=${contentMiB}` : 'of=/data/beat';
+      await this.inPod('user', `date | dd ${to} conv=fsync 2>/dev/null`);
     }
-    if (this.objects.includes(this.named('reader'))) await this.checkFile('reader');
+    if (this.objects.includes(this.named('reader'))) await this.checkContent('reader');
   }
 
   claim(name: string, more: Readonly<Record<string, unknown>> = {}): object {
     const { namespace, className } = this.around;
-    return claim(namespace, this.named(name), { storageClassName: className, ...more });
+    const volumeMode = this.isBlock ? 'Block' : 'Filesystem';
+    return claim(namespace, this.named(name), { storageClassName: className, volumeMode, ...more });
   }
 
   restored(name: string): object {
@@ -216,7 +220,7 @@ export class InterruptedLife {
   }
 
   pod(name: string, claimName: string): object {
-    return podWith(this.around.namespace, this.named(name), this.named(claimName));
+    return podWith(this.around.namespace, this.named(name), this.named(claimName), this.isBlock);
   }
 
   apply(object: object): Promise<string> {
@@ -241,23 +245,31 @@ export class InterruptedLife {
     return pod !== undefined && isPodReady(pod);
   }
 
-  async writeFile(): Promise<void> {
-    const count = fileBytes / 1024 ** 2;
-    const write = `dd if=/dev/urandom of=/data/file bs=1M count=${count} conv=fsync 2>/dev/null`;
-    this.sum = await this.inPod('user', `${write} && sha256sum < /data/file`);
+  private get contentPath(): string {
+    return this.isBlock ? '/dev/data' : '/data/file';
+  }
+
+  async writeContent(): Promise<void> {
+    const path = this.contentPath;
+    const read = `dd if=${path} bs=1M count=${contentMiB} 2>/dev/null | sha256sum`;
+    const write = `dd if=/dev/urandom of=${path} bs=1M count=${contentMiB} conv=fsync 2>/dev/null`;
+    this.sum = await this.inPod('user', `${write} && ${read}`);
   }
 
   /** From the device: the page cache would remember what a lost device had. */
-  async checkFile(pod: string): Promise<void> {
-    const read = 'dd if=/data/file bs=1M iflag=direct 2>/dev/null | sha256sum';
-    const sum = await this.inPod(pod, read);
+  async checkContent(pod: string): Promise<void> {
+    const from = `if=${this.contentPath} bs=1M count=${contentMiB} iflag=direct`;
+    const sum = await this.inPod(pod, `dd ${from} 2>/dev/null | sha256sum`);
     check(sum === this.sum, `${this.named(pod)} reads ${sum}, ${this.sum} was written`);
   }
 
   async checkSize(): Promise<void> {
-    const kib = Number(await this.inPod('user', "df -k /data | awk 'END { print $2 }'"));
-    const enough = (grownBytes / 1024) * (1 - ofFileSystem);
-    check(kib > enough, `the file system of ${this.named('data')} has ${kib} KiB`);
+    const ask = this.isBlock
+      ? 'echo $(( $(blockdev --getsize64 /dev/data) / 1024 ))'
+      : "df -k /data | awk 'END { print $2 }'";
+    const kib = Number(await this.inPod('user', ask));
+    const least = (grownBytes / 1024) * (this.isBlock ? 1 : 1 - ofFileSystem);
+    check(kib >= least, `${this.named('data')} has ${kib} KiB for its user, not ${least}`);
   }
 
   private inPod(pod: string, script: string): Promise<string> {

@@ -110,7 +110,11 @@ const nodeScript = `
 sed 's/^/mount /' /proc/mounts
 find /var/lib/kubelet/plugins/kubernetes.io/csi/pxd.portworx.com -mindepth 1 -maxdepth 1 \
   -printf 'staged %p\\n' 2>/dev/null
-find /var/lib/kubelet/pods -mindepth 4 -maxdepth 4 -path '*/volumes/kubernetes.io~csi/*' \
+cd /var/lib/kubelet/plugins/kubernetes.io/csi/volumeDevices 2>/dev/null && {
+  find . -mindepth 1 -maxdepth 1 ! -name staging ! -name publish -printf 'device %p\\n'
+  find staging publish -mindepth 1 -maxdepth 1 -printf 'device %p\\n' 2>/dev/null
+}
+find /var/lib/kubelet/pods -mindepth 4 -maxdepth 4 -path '*/kubernetes.io~csi/*' \
   -printf 'published %p\\n' 2>/dev/null
 for file in /sys/block/loop*/loop/backing_file; do
   sed 's/^/loop /' "$file" 2>/dev/null
@@ -129,12 +133,15 @@ async function nodeLeft(
   const uses = accounted.uses.filter((use) => use.node === node);
   const attached = new Set(uses.map(({ volumeId }) => volumeId));
   const staged = new Set([...attached].map(stagingName));
+  const devices = new Set(uses.map(({ persistentVolume }) => persistentVolume));
   const published = new Set(uses.map((use) => `${use.podUid} ${use.persistentVolume}`));
   const isLeft = (word: string, where: string): boolean => {
     const parts = where.split('/');
     switch (word) {
       case 'staged':
         return !staged.has(path.basename(where));
+      case 'device':
+        return !devices.has(path.basename(where));
       case 'published':
         return !published.has(`${parts[5]} ${parts[8]}`);
       case 'served':
@@ -154,6 +161,8 @@ async function nodeLeft(
     if (word !== 'mount') return isLeft(word, first);
     if (first.startsWith('px:')) return !attached.has(first.slice('px:'.length));
     if (second.includes('/volumes/kubernetes.io~csi/')) return isLeft('published', second);
+    const bind = /\/csi\/volumeDevices\/(?:publish\/)?([^/]+)\/(?:dev\/)?([^/]+)$/.exec(second);
+    if (bind !== null) return !published.has(`${bind[2] ?? ''} ${bind[1] ?? ''}`);
     return second.includes('/csi/pxd.portworx.com/') && isLeft('staged', path.dirname(second));
   });
 }

@@ -26,14 +26,18 @@ export function claim(
   };
 }
 
-/** A pod that keeps its claim mounted at /data. */
-export function podWith(namespace: string, name: string, claimName: string, node?: string): object {
+/** A pod that keeps its claim mounted at /data, or has it as the device /dev/data. */
+export function podWith(
+  namespace: string,
+  name: string,
+  claimName: string,
+  asDevice = false,
+): object {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name, namespace },
     spec: {
-      ...(node === undefined ? {} : { nodeSelector: { 'kubernetes.io/hostname': node } }),
       terminationGracePeriodSeconds: 1,
       containers: [
         {
@@ -41,7 +45,9 @@ export function podWith(namespace: string, name: string, claimName: string, node
           image: busyboxImage,
           imagePullPolicy: 'IfNotPresent',
           command: ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 1000 & wait $!; done'],
-          volumeMounts: [{ name: 'data', mountPath: '/data' }],
+          ...(asDevice
+            ? { volumeDevices: [{ name: 'data', devicePath: '/dev/data' }] }
+            : { volumeMounts: [{ name: 'data', mountPath: '/data' }] }),
         },
       ],
       volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
