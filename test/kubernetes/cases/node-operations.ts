@@ -1,6 +1,6 @@
 import { cutFromAll, cutFromApi, declareDead } from '../node-operations/dead-node.js';
 import { comeBack, leave } from '../node-operations/leave-and-return.js';
-import { changeConfig, rollOver } from '../node-operations/roll-out.js';
+import { changeConfig, failAndReturn, rollOver } from '../node-operations/roll-out.js';
 import { checkNothingLost, type Setting } from '../node-operations/setting.js';
 import { ensurePx, pxImages } from '../px/install-px.js';
 import { waitNothingLeft } from '../px/leftovers.js';
@@ -38,6 +38,7 @@ export const nodeOperations: KubernetesCase = {
     await cutFromApi(setting);
     await cutFromAll(setting);
     await changeConfig(setting);
+    await failAndReturn(setting);
     await checkNothingLost(setting);
     await helpers.step('the writers end', async () => {
       await mover.remove();
