@@ -22,6 +22,8 @@ export class FakePxCluster implements PxCluster {
   /** Node name → why it may not stop. */
   readonly mayNotStop = new Map<string, string>();
   silent = false;
+  /** Each node answers for itself only, and says so. */
+  kvdbAway = false;
 
   addNode(name: string, over: Partial<NodeStatus__Output> = {}): void {
     this.nodes.set(name, {
@@ -53,11 +55,16 @@ export class FakePxCluster implements PxCluster {
 
   async any(): Promise<PxNode> {
     if (this.silent) throw new PxError('unavailable', 'the fake is silent');
+    if (this.kvdbAway) throw new PxError('unavailable', 'no node of the fake reaches the kvdb');
     return this.api();
   }
 
   async node(name: string): Promise<PxNode | undefined> {
-    return this.silent || this.nodes.get(name)?.state === 'offline' ? undefined : this.api();
+    const node = this.nodes.get(name);
+    if (this.silent || node === undefined || node.state === 'offline') return undefined;
+    const away = { state: 'kvdb_unavailable', state_reason: 'etcd does not answer' };
+    const GetStatus = async () => ({ ...node, ...(this.kvdbAway ? away : {}) });
+    return { ...this.api(), GetStatus };
   }
 
   private named(idOrName: string): NodeStatus__Output {

@@ -101,6 +101,22 @@ describeOnApiServer('the life of nodes on the real API server', (programs) => {
     expect((await storageNode('n1'))?.metadata.resourceVersion).toBe(before);
   }, 90_000);
 
+  it('says of each node that the kvdb is away, and keeps what is known of it', async () => {
+    px.kvdbAway = true;
+    for (const name of nodeNames) {
+      const { status } = await untilPhase(name, 'NotInQuorum');
+      expect(status).toMatchObject({ nodeUid: `px-${name}`, storage: { totalSize: '100Gi' } });
+      expect(status?.conditions).toContainEqual(
+        expect.objectContaining({
+          ...{ type: 'NodeKVDB', status: 'False', reason: 'Unreachable' },
+          message: 'etcd does not answer',
+        }),
+      );
+    }
+    px.kvdbAway = false;
+    for (const name of nodeNames) await untilPhase(name, 'Online');
+  }, 90_000);
+
   it('rolls one node after the other, only while px allows it, also over its own restart', async () => {
     px.mayNotStop.set('n2', 'volume db would lose its last replica');
     daemonSet.made.length = 0;

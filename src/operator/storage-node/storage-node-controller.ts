@@ -38,6 +38,7 @@ const relaxedMs = 20_000;
 /** While replicas move, a node joins, or px does not answer. */
 const busyMs = 5_000;
 const pxMaxAgeMs = 2_000;
+const ownWordTimeoutMs = 3_000;
 
 interface Caches extends NodeCaches {
   readonly storageNodes: KubeCache<StorageNode>;
@@ -117,11 +118,13 @@ class StorageNodeController implements Controller {
     const cluster = activeCluster(this.#caches.clusters);
     if (cluster === undefined || cluster.metadata.deletionTimestamp !== undefined) return undefined;
     const px = await this.#pxNodes();
+    const ownWords = px === undefined ? await this.#askEach() : new Map<string, never>();
     const internalKvdb = isKvdbInternal(parseStorageClusterSpec(cluster.spec));
     let calm = px !== undefined;
     for (const name of this.#members(px)) {
       try {
-        calm = (await this.#reconcileNode(cluster, internalKvdb, name, px)) && calm;
+        const word = ownWords.get(name);
+        calm = (await this.#reconcileNode(cluster, internalKvdb, name, px, word)) && calm;
       } catch (thrown) {
         calm = false;
         const { code, message } = toPxError(thrown);
@@ -143,6 +146,21 @@ class StorageNodeController implements Controller {
       });
       return undefined;
     }
+  }
+
+  /**
+   * What each node says of itself: while the key-value store is away none can
+   * tell of the others, and a person should read why.
+   */
+  async #askEach(): Promise<ReadonlyMap<string, NodeStatus__Output>> {
+    const words = new Map<string, NodeStatus__Output>();
+    const ask = async (name: string): Promise<void> => {
+      const node = await this.#context.px.node(name);
+      const status = await node?.GetStatus({}, { timeoutMs: ownWordTimeoutMs });
+      if (status !== undefined) words.set(name, status);
+    };
+    await Promise.allSettled(this.#members(undefined).map(ask));
+    return words;
   }
 
   /** Nodes that run px, should run it, or have something on record in px. */
@@ -174,11 +192,12 @@ class StorageNodeController implements Controller {
     internalKvdb: boolean,
     name: string,
     px: PxNodes,
+    ownWord: NodeStatus__Output | undefined,
   ): Promise<boolean> {
     const { kube, clock, namespace } = this.#context;
     const before = this.#caches.storageNodes.get({ namespace, name });
     const status = px?.find((one) => one.name === name);
-    const observation = this.#observe(name, status, px === undefined);
+    const observation = this.#observe(name, status ?? ownWord, px === undefined);
     const outcome = await this.#drain(name, before, status, internalKvdb, px);
     this.#changedPx ||= outcome.busy;
     const wanted = desiredStorageNode({
@@ -207,7 +226,7 @@ class StorageNodeController implements Controller {
       name,
       kubernetes: node === undefined ? undefined : observeNode(node),
       pod: pod === undefined ? undefined : observePod(pod, this.#context.clock.nowMs()),
-      px: silent ? 'silent' : px === undefined ? 'unknown' : observePx(px),
+      px: px !== undefined ? observePx(px) : silent ? 'silent' : 'unknown',
     };
   }
 

@@ -152,7 +152,10 @@ it.each([
   [false, px({ kvdb_member: false }), 'True', 'External'],
   [true, px({ state: 'kvdb_unavailable', state_reason: 'no majority' }), 'False', 'Unreachable'],
 ])('NodeKVDB with internal=%s', (internalKvdb, status, expected, reason) => {
-  const node = desiredStorageNode(input({ internalKvdb, px: status }));
+  const { state, state_reason: stateReason, maintenance, decommission } = status;
+  const seen = { state, stateReason, maintenance, decommission };
+  const observation = { ...input().observation, px: seen };
+  const node = desiredStorageNode(input({ internalKvdb, px: status, observation }));
   const condition = node.status?.conditions?.find(({ type }) => type === 'NodeKVDB');
   expect(condition).toMatchObject({ status: expected, reason });
 });

@@ -151,12 +151,13 @@ function stateCondition({ phase, reason }: PhaseAndReason): Wish {
 }
 
 function kvdbCondition({ px, observation, internalKvdb }: StorageNodeInput): Wish {
-  if (px === undefined || typeof observation.px === 'string' || px.state === 'offline') {
-    return { type: 'NodeKVDB', status: 'Unknown', reason: 'Unknown', message: '' };
-  }
-  if (px.state === 'kvdb_unavailable') {
-    const message = px.state_reason;
+  const own = observation.px;
+  if (typeof own !== 'string' && own.state === 'kvdb_unavailable') {
+    const message = own.stateReason;
     return { type: 'NodeKVDB', status: 'False', reason: 'Unreachable', message };
+  }
+  if (px === undefined || typeof own === 'string' || px.state === 'offline') {
+    return { type: 'NodeKVDB', status: 'Unknown', reason: 'Unknown', message: '' };
   }
   const reason = px.kvdb_member ? 'Member' : internalKvdb ? 'Client' : 'External';
   return { type: 'NodeKVDB', status: 'True', reason, message: '' };
