@@ -178,7 +178,7 @@ export async function startComponent(
     await mkdir(path.join(cluster.dir, 'etcd'), { recursive: true, mode: 0o700 });
     const binDir =
       component === 'etcd' || component === 'coredns' ? programs[component] : programs.kubernetes;
-    spawnDetached({
+    await spawnDetached({
       cluster,
       node: 'hub',
       role: component,

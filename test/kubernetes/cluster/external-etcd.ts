@@ -65,7 +65,7 @@ export class ExternalEtcd {
   async start(): Promise<void> {
     const { layout, options } = this.cluster;
     const at = (name: string): string => path.join(this.dir, name);
-    spawnDetached({
+    await spawnDetached({
       cluster: layout,
       ...{ node: 'hub', role, namespace: layout.hubNamespace },
       command: [

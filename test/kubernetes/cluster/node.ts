@@ -46,7 +46,9 @@ async function waitBooted(machine: NodeMachine, logFile: string): Promise<number
     async () => {
       const init = await initPid(cluster, node.name);
       if (init === undefined) {
-        const alive = (await listProcesses(cluster)).some((p) => p.node === node.name);
+        // In the middle of an exec only its network namespace tells whose a process is.
+        const names = [node.name, node.namespace];
+        const alive = (await listProcesses(cluster)).some((p) => names.includes(p.node));
         if (alive) return undefined;
         const tail = await tryRun('tail', ['-n', '5', logFile]);
         throw new GiveUp(`the init of ${node.name} ended: ${tail.stdout}`);
@@ -75,7 +77,7 @@ export async function startNode(machine: NodeMachine): Promise<number> {
     const disks = await attachDisks(node, machine.disks, machine.diskSizeBytes);
     const { kubernetesBinDir } = machine;
     await writeFile(node.initFile, initScript({ node, kubernetesBinDir, cniBinDir, disks }));
-    spawnDetached({
+    await spawnDetached({
       cluster,
       node: node.name,
       role: 'node',

@@ -74,9 +74,12 @@ export interface SpawnRequest {
 
 /**
  * Starts a process that outlives this one. `nsenter --net` and not `ip netns
- * exec`: the latter makes a mount namespace too, with another /sys.
+ * exec`: the latter makes a mount namespace too, with another /sys. On return
+ * it can be seen as the cluster's, or has ended already: in the middle of an
+ * exec the kernel shows no environment, and before its first one it is in no
+ * namespace of the cluster either.
  */
-export function spawnDetached(request: SpawnRequest): number {
+export async function spawnDetached(request: SpawnRequest): Promise<void> {
   mkdirSync(path.dirname(request.logFile), { recursive: true });
   const log = openSync(request.logFile, 'a');
   const args = [`--net=/run/netns/${request.namespace}`, '--', ...request.command];
@@ -95,8 +98,17 @@ export function spawnDetached(request: SpawnRequest): number {
   closeSync(log);
   child.unref();
   child.on('error', () => undefined);
-  if (child.pid === undefined) throw new Error(`${request.role} could not be started`);
-  return child.pid;
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`${request.role} could not be started`);
+  await waitFor(
+    `process of ${request.role}`,
+    10_000,
+    async () => {
+      const ended = child.exitCode !== null || child.signalCode !== null;
+      return ended || (await readTags(String(pid))).size > 0 ? true : undefined;
+    },
+    5,
+  );
 }
 
 export function signal(pid: number, name: NodeJS.Signals): void {

@@ -125,7 +125,7 @@ export class VolumeWriter {
    */
   async errorsSince(momentSeconds: number): Promise<readonly string[]> {
     const lines = (await this.notes(await this.requireNode(), 'errors')).split('\n');
-    return lines.filter((line) => Number(line.split(' at ')[1] ?? 0) >= momentSeconds);
+    return lines.filter((line) => Number(line.split(' at ')[1] ?? -1) >= momentSeconds);
   }
 
   private notes(node: string, kind: 'rows' | 'errors'): Promise<string> {
