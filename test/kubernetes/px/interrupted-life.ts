@@ -1,3 +1,4 @@
+import { parseQuantityBytes } from '../../../src/kernel/quantity.js';
 import type { KubernetesCluster } from '../cluster/cluster.js';
 import { check } from '../runner/check.js';
 import { claim, podWith, snapshotOf } from './objects.js';
@@ -82,8 +83,10 @@ const grow: LifeStep = {
   begin: (life) => life.grow(),
   hasBegun: (life, observed) =>
     observed.claim(life.named('data'))?.status?.allocatedResourceStatuses?.storage !== undefined,
-  hasEnded: (life, observed) =>
-    observed.claim(life.named('data'))?.status?.capacity?.storage === String(grownBytes),
+  hasEnded: (life, observed) => {
+    const { storage } = observed.claim(life.named('data'))?.status?.capacity ?? {};
+    return storage !== undefined && parseQuantityBytes(storage, 'capacity') === grownBytes;
+  },
   verify: (life) => life.checkSize(),
   leaves: mount.leaves,
 };
