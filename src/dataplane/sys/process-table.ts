@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { PxError } from '../../kernel/errors.js';
 import { monotonicMs } from '../../platform/monotonic.js';
 import { closeFile } from './files.js';
+import { Errno, must } from './libc.js';
 import { onProcessEnd, pidfdOpen } from './process.js';
 
 interface ProcessStat {
@@ -47,17 +48,20 @@ export function processLives(pid: number, startTime: string): boolean {
  * when the kernel says that all of it has ended, so that its files, locks and
  * ports are free. Returns at once when it is gone. Whether it had to be killed.
  *
- * @throws PxError `unavailable` when even a killed process does not end.
+ * @throws PxError `unavailable` when even a killed process does not end;
+ * SystemCallError when the kernel refuses to tell of its end.
  */
 export async function endProcess(
   pid: number,
   startTime: string,
   graceMs: number,
 ): Promise<'ended' | 'killed'> {
-  const pidfd = pidfdOpen(pid);
+  const opened = pidfdOpen(pid);
+  if (opened === -Errno.ESRCH) return 'ended';
+  const pidfd = must(opened, `opening process ${pid}`);
   try {
     // With the descriptor open the number can't become somebody else's unnoticed.
-    if (pidfd < 0 || !processLives(pid, startTime)) return 'ended';
+    if (!processLives(pid, startTime)) return 'ended';
     if (graceMs > 0) {
       signalTo(pid, 'SIGTERM');
       // A frozen process gets its SIGTERM only when it runs again.
@@ -70,7 +74,7 @@ export async function endProcess(
     const waitedMs = Math.round(monotonicMs() - startedMs);
     throw new PxError('unavailable', `process ${pid} was killed ${waitedMs} ms ago and still runs`);
   } finally {
-    if (pidfd >= 0) closeFile(pidfd);
+    closeFile(pidfd);
   }
 }
 
