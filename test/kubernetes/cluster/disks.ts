@@ -67,19 +67,44 @@ async function fuseFileSystems(init: number): Promise<Set<string>> {
   return found;
 }
 
+/** A loop device with the file behind it, as far as the kernel tells. */
+interface Backing extends LoopRecord {
+  readonly backingFile: string;
+  readonly fileSystem: string;
+  readonly inode: number | undefined;
+}
+
+async function backingOf({ device, backingFile }: LoopDevice): Promise<Backing> {
+  const sequence = await sequenceOf(device);
+  // The kernel asks the file system for this, which may be anyone's and hang.
+  const columns = ['--json', '-O', 'BACK-MAJ:MIN,BACK-INO', '-l', device];
+  const told = await tryRun('losetup', columns, { timeoutMs: statusTimeoutMs });
+  return { device, backingFile, sequence, ...parseBacking(told.stdout) };
+}
+
 /** Whether a loop device stands on a FUSE file of the node, or on a file of its own root. */
 async function isInner(
   node: NodeLayout,
   fuse: ReadonlySet<string>,
-  loop: LoopDevice,
+  { fileSystem, backingFile, inode }: Backing,
 ): Promise<boolean> {
-  // The kernel asks the file system for this, which may be anyone's and hang.
-  const columns = ['--json', '-O', 'BACK-MAJ:MIN,BACK-INO', '-l', loop.device];
-  const told = await tryRun('losetup', columns, { timeoutMs: statusTimeoutMs });
-  const { fileSystem, inode } = parseBacking(told.stdout);
   if (fuse.has(fileSystem)) return true;
-  const own = await stat(path.join(node.rootDir, loop.backingFile)).catch(() => undefined);
+  const own = await stat(path.join(node.rootDir, backingFile)).catch(() => undefined);
   return own?.isFile() === true && own.ino === inode;
+}
+
+/**
+ * Loop devices over loop devices: the kubelet keeps a raw block volume of a pod
+ * in use by one (AttachFileDevice in its volume_path_handler_linux.go).
+ */
+async function above(lower: readonly Backing[], all: readonly Backing[]): Promise<Backing[]> {
+  const devices = await Promise.all(lower.map(({ device }) => stat(device)));
+  const inodes = new Set(devices.map(({ ino }) => ino));
+  const dev = devices[0]?.dev ?? 0;
+  const devtmpfs = `${dev >> 8}:${dev & 0xff}`;
+  return all.filter(
+    ({ fileSystem, inode }) => fileSystem === devtmpfs && inode !== undefined && inodes.has(inode),
+  );
 }
 
 /**
@@ -116,16 +141,19 @@ export async function recordInnerLoops(
   init: number,
 ): Promise<ReadonlySet<string>> {
   const fuse = await fuseFileSystems(init);
-  const found = await readRecord(node);
-  const check = async (loop: LoopDevice): Promise<void> => {
-    const sequence = await sequenceOf(loop.device);
-    if (!(await isInner(node, fuse, loop))) return;
-    found.push({ device: loop.device, sequence });
-  };
-  // A path that is a file of the machine's is no node's.
-  const loops = (await listLoops()).filter((loop) => !existsSync(loop.backingFile));
-  await Promise.all(loops.map(check));
-  await writeFile(recordOf(node), JSON.stringify(found));
+  // A path that is a file of the machine's is no node's; the kernel calls "/" what has none.
+  const loops = (await listLoops()).filter(
+    ({ backingFile }) => backingFile === '/' || !existsSync(backingFile),
+  );
+  const all = await Promise.all(loops.map(backingOf));
+  const areInner = await Promise.all(all.map((one) => isInner(node, fuse, one)));
+  const inner = all.filter((_, index) => areInner[index]);
+  // Those above go first: until then the lower ones are in use.
+  const found = [...(await above(inner, all)), ...inner].map(({ device, sequence }) => ({
+    device,
+    sequence,
+  }));
+  await writeFile(recordOf(node), JSON.stringify([...(await readRecord(node)), ...found]));
   return fuse;
 }
 
