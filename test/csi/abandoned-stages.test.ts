@@ -142,6 +142,18 @@ it('needs a note of the kubelet', async () => {
   expect((await readdir(directory)).sort()).toEqual(['half', 'none']);
 });
 
+it('is looked at again when a directory of the kubelet cannot be read', async () => {
+  const path = await stage();
+  await detachedByController();
+  const devices = join(h.dir, 'plugins/kubernetes.io/csi/volumeDevices');
+  await writeFile(devices, 'no directory');
+  expect(await stages.look()).toBe(1);
+  expect(await mountsBelow(h.dir)).toEqual([path]);
+  await rm(devices);
+  expect(await stages.look()).toBe(0);
+  expect(await mountsBelow(h.dir)).toEqual([]);
+});
+
 describe('a raw block volume', () => {
   const block = blockOf();
   const pod = 'b9b8a3f4-0000-4000-8000-000000000001';
@@ -209,6 +221,21 @@ describe('a raw block volume', () => {
     expect(await readdir(join(devices, 'publish'))).toEqual([]);
     expect(await readdir(join(devices, 'staging'))).toEqual([]);
     await h.csi.controller.DeleteVolume({ volume_id: id });
+  });
+
+  it('is kept when it cannot be told which pods have it', async () => {
+    const target = await publish();
+    await rm(link);
+    await detachedByController();
+    // In the way of the link: neither there nor absent.
+    await rm(join(h.dir, 'pods', pod), { recursive: true });
+    await writeFile(join(h.dir, 'pods', pod), 'no directory');
+    expect(await stages.look()).toBe(1);
+    expect(await mountsBelow(h.dir)).toContain(target);
+    expect(await attachedOn()).toBe(node);
+    await rm(join(h.dir, 'pods', pod));
+    expect(await stages.look()).toBe(0);
+    expect(await attachedOn()).toBe('');
   });
 
   it('is left alone when its note names another driver', async () => {

@@ -48,15 +48,19 @@ export class AbandonedStages {
 
   /** Clears what is abandoned, and answers how many stages may still turn out to be. */
   async look(): Promise<number> {
-    const stages = await listStages(this.context, this.kubeletRoot, this.driverName);
+    const { context, kubeletRoot, driverName } = this;
+    const stages = await listStages(context, kubeletRoot, driverName).catch((thrown: unknown) => {
+      const reason = toPxError(thrown).message;
+      context.logger.warn('the stages of the kubelet are not known', { kubeletRoot, reason });
+      return undefined;
+    });
+    if (stages === undefined) return 1;
     const kept = await Promise.all(
       stages.map((stage) =>
         this.clearStage(stage).catch((thrown: unknown) => {
+          const { path } = stage;
           const reason = toPxError(thrown).message;
-          this.context.logger.warn('a stage without pod is not cleared', {
-            path: stage.path,
-            reason,
-          });
+          context.logger.warn('a stage without pod is not cleared', { path, reason });
           return true;
         }),
       ),

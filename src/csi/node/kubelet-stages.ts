@@ -127,8 +127,12 @@ async function readVolumeId(note: string, driver: string): Promise<string | unde
   }
 }
 
+/** Only what is not there is empty: of what can't be read nobody knows who uses it. */
 function names(directory: string): Promise<string[]> {
-  return readdir(directory).catch(() => []);
+  return readdir(directory).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  });
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -14,7 +14,7 @@ import {
   waitRunning,
 } from '../px/install-px.js';
 import { waitNothingLeft } from '../px/leftovers.js';
-import { outOfService, storageNode, waitOnline } from '../px/nodes.js';
+import { outOfService, storageNode, waitInService, waitOnline } from '../px/nodes.js';
 import { storageClass } from '../px/objects.js';
 import {
   checkDisks,
@@ -203,9 +203,7 @@ async function cutFromApi(
   await step(`${storageless} is healed and in service`, async () => {
     await cluster.heal(storageless);
     await cluster.waitNodesReady();
-    await waitFor(`${storageless} in service`, 90_000, async () =>
-      (await outOfService(cluster, storageless)).length === 0 ? true : undefined,
-    );
+    await waitInService(cluster, storageless, 90_000);
     await waitOnline(cluster, storageless, 60_000);
     await waitAllInSync(cluster, 120_000);
   });

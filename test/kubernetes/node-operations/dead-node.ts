@@ -1,7 +1,13 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { waitFor } from '../../../tools/lib/wait.js';
-import { kvdbMembers, outOfService, waitKvdbWhole, waitOnline } from '../px/nodes.js';
+import {
+  kvdbMembers,
+  outOfService,
+  waitInService,
+  waitKvdbWhole,
+  waitOnline,
+} from '../px/nodes.js';
 import { waitAllInSync } from '../px/volumes.js';
 import { check } from '../runner/check.js';
 import { checkAlways, checkNothingLost, nowSeconds, type Setting } from './setting.js';
@@ -44,9 +50,7 @@ export async function declareDead(setting: Setting): Promise<void> {
     const marks = await outOfService(cluster, node);
     check(marks.includes(`${taint}=nodeshutdown`), `px has changed the taint: ${marks.join(', ')}`);
     await cluster.kubectl(['taint', 'node', node, `${taint}-`]);
-    await waitFor(`${node} in service`, 60_000, async () =>
-      (await outOfService(cluster, node)).length === 0 ? true : undefined,
-    );
+    await waitInService(cluster, node, 60_000);
   });
   await step('all copies are in sync again', () => waitAllInSync(cluster, 120_000));
   await checkNothingLost(setting);
@@ -97,9 +101,7 @@ export async function cutFromAll(setting: Setting): Promise<void> {
   await step(`${node} is healed and in service`, async () => {
     await cluster.heal(node);
     await cluster.waitNodesReady();
-    await waitFor(`${node} in service`, 90_000, async () =>
-      (await outOfService(cluster, node)).length === 0 ? true : undefined,
-    );
+    await waitInService(cluster, node, 90_000);
     await waitOnline(cluster, node, 60_000);
     await waitAllInSync(cluster, 120_000);
   });

@@ -91,6 +91,17 @@ export async function outOfService(cluster: KubernetesCluster, name: string): Pr
   return [...(mark === undefined ? [] : [`px.io/fenced=${mark}`]), ...taints];
 }
 
+/** Neither px nor a person says any more that the node is dead. */
+export async function waitInService(
+  cluster: KubernetesCluster,
+  name: string,
+  timeoutMs: number,
+): Promise<void> {
+  await waitFor(`${name} in service`, timeoutMs, async () =>
+    (await outOfService(cluster, name)).length === 0 ? true : undefined,
+  );
+}
+
 /** The nodes that carry the internal key-value store, by what the operator has chosen. */
 export async function kvdbMembers(cluster: KubernetesCluster): Promise<readonly string[]> {
   const path = 'jsonpath={.data.members\\.json}';
