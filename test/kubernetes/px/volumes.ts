@@ -10,16 +10,32 @@ interface VolumeJson {
   readonly replicas: readonly { readonly node_id: string; readonly state: string }[];
 }
 
-/** Runs pxctl in a px-node pod that is ready. */
-export async function pxctl(cluster: KubernetesCluster, args: readonly string[]): Promise<string> {
+interface Pod {
+  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly status: { readonly containerStatuses?: readonly { readonly ready: boolean }[] };
+}
+
+/** Those that serve; one that is being replaced counts as ready until the last moment. */
+async function servingPods(cluster: KubernetesCluster): Promise<readonly string[]> {
   const selector = ['-l', 'app.kubernetes.io/component=node', '-n', systemNamespace];
-  const ready =
-    'jsonpath={range .items[?(@.status.containerStatuses[0].ready==true)]}{.metadata.name} {end}';
-  const names = await cluster.kubectl(['get', 'pods', ...selector, '-o', ready]);
-  const [pod] = names.trim().split(' ');
-  if (pod === undefined || pod === '') throw new Error('no px-node pod is ready');
+  const { items } = await cluster.get<{ readonly items: readonly Pod[] }>(['pods', ...selector]);
+  return items
+    .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    .filter(({ status }) => status.containerStatuses?.[0]?.ready === true)
+    .map(({ metadata }) => metadata.name);
+}
+
+/** Runs pxctl in a px-node pod that serves; in another one when that has begun to end meanwhile. */
+export async function pxctl(cluster: KubernetesCluster, args: readonly string[]): Promise<string> {
+  const [pod] = await servingPods(cluster);
+  if (pod === undefined) throw new Error('no px-node pod is ready');
   const inPod = ['exec', '-n', systemNamespace, pod, '-c', 'px-node', '--', 'pxctl', ...args];
-  return cluster.kubectl(inPod);
+  try {
+    return await cluster.kubectl(inPod);
+  } catch (error) {
+    if ((await servingPods(cluster)).includes(pod)) throw error;
+    return pxctl(cluster, args);
+  }
 }
 
 /** Without snapshots, unless `--all` is asked for. */
