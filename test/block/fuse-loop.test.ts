@@ -4,6 +4,8 @@ import { BlockBench, sh } from '../support/block-bench.js';
 
 jest.setTimeout(180_000);
 
+const miB = 1024 * 1024;
+
 let bench: BlockBench;
 beforeAll(async () => {
   bench = await BlockBench.start();
@@ -93,6 +95,25 @@ test('growing while it is written', async () => {
   await load;
   await verify(device, ['--offset=64m', '--size=64m', '--bs=64k']);
   await bench.resize('grow', 128 * 1024 * 1024);
+});
+
+/**
+ * FUSE drops the attributes of an answer that a write overtook: the kernel's idea of the
+ * file's length then stays behind, and what is read behind it is an I/O error.
+ */
+test('what has just grown can be read while writes go on', async () => {
+  const device = await bench.attach('grow-read', { sizeBytes: 64 * miB });
+  let loaded = true;
+  const load = verify(device, ['--size=64m', '--bs=4k', '--time_based', '--runtime=8']).finally(
+    () => (loaded = false),
+  );
+  for (let sizeMiB = 65; sizeMiB <= 164; sizeMiB++) {
+    await bench.resize('grow-read', sizeMiB * miB);
+    const lastMiB = `skip=${sizeMiB - 1}`;
+    await sh('dd', [`if=${device}`, 'of=/dev/null', 'bs=1M', lastMiB, 'iflag=direct']);
+  }
+  expect(loaded).toBe(true);
+  await load;
 });
 
 test('attaching again answers the same device', async () => {

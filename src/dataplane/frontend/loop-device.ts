@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { access, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
 import type { RunCommand } from '../../platform/run-command.js';
@@ -192,18 +192,13 @@ export async function loopDeviceUser(
   return holders.length > 0 ? `held by ${holders.join(', ')}` : undefined;
 }
 
-/** Makes the device as large as the file has become, which the engine must already report. */
+/** Makes the device as large as its file, which `growFile` has brought to that size. */
 export async function resizeLoopDevice(
   run: RunCommand,
   device: LoopDevice,
   sizeBytes: number,
 ): Promise<void> {
   await access(device.path);
-  // Older kernels take the size that the inode has in memory: this asks FUSE for it.
-  const file = await stat(device.backingFile);
-  if (file.size !== sizeBytes) {
-    throw new PxError('aborted', `the engine reports ${file.size} bytes, not ${sizeBytes}`);
-  }
   await run('losetup', ['--set-capacity', device.path], { timeoutMs: commandTimeoutMs });
   const resized = readLoopDevice(basename(device.path));
   if (resized?.sizeBytes !== sizeBytes) {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { PxError } from '../../kernel/errors.js';
 import { closeFile, openFile, OpenFlag } from '../sys/files.js';
@@ -48,6 +48,22 @@ export async function mountFuseFile(path: string, volumeId: string): Promise<num
     throw new PxError('io_error', `mounting FUSE on ${path}: ${errnoName(result)}`);
   }
   return fd;
+}
+
+/**
+ * Brings the kernel's length of the file to what the engine already says.
+ *
+ * Only a truncation does so for certain: FUSE drops the size in the answer to a
+ * GETATTR that a write overtook (`fuse_change_attributes`), although stat reports
+ * it, and all reads behind the stale length would then fail.
+ */
+export async function growFuseFile(path: string, sizeBytes: number): Promise<void> {
+  try {
+    await truncate(path, sizeBytes);
+  } catch (error) {
+    // The engine refuses a size that is not its own.
+    throw new PxError('aborted', `${path} can't have ${sizeBytes} bytes`, {}, error);
+  }
 }
 
 export async function unmountFuseFile(path: string): Promise<void> {

@@ -135,7 +135,9 @@ export class HeldVolumesTable {
   }
 
   async resizeDevice(volumeId: string, sizeBytes: number): Promise<void> {
-    const device = deviceOf(this.mustHold(volumeId));
+    const held = this.mustHold(volumeId);
+    await fuse.growFuseFile(held.path, sizeBytes);
+    const device = deviceOf(held);
     if (device !== undefined && device.sizeBytes !== sizeBytes) {
       await resizeLoopDevice(this.run, device, sizeBytes);
     }
