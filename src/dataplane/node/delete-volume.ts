@@ -28,7 +28,11 @@ export async function deleteVolume(context: NodeContext, idOrName: string): Prom
   });
 }
 
-function checkDeletable(record: VolumeRecord, state: ClusterState): void {
+/** Throws PxError `failed_precondition` while the volume has, or may have, a user. */
+export function checkDeletable(
+  record: VolumeRecord,
+  state: Pick<ClusterState, 'nodes' | 'alive'>,
+): void {
   const refuse = (why: string) =>
     new PxError('failed_precondition', `volume "${record.name}" ${why}`, { id: record.id });
   const nameOf = (nodeId: string) => state.nodes.get(nodeId)?.name ?? nodeId;
@@ -37,6 +41,12 @@ function checkDeletable(record: VolumeRecord, state: ClusterState): void {
   }
   if (record.attachedOn !== '' && state.alive.has(record.attachedOn)) {
     throw refuse(`is attached on ${nameOf(record.attachedOn)}; detach it first`);
+  }
+  if (record.attachedOn !== '' && record.reservedByAttach === true) {
+    // Its lease ends with etcd's connection; whoever uses the device may go on after that.
+    throw refuse(
+      `was attached on ${nameOf(record.attachedOn)}, which px does not hear of; detach it first`,
+    );
   }
   if (record.publishedOn !== '' && record.reservedByAttach !== true) {
     throw refuse(`is published on ${nameOf(record.publishedOn)}; unpublish it first`);
