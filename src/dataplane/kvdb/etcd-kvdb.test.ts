@@ -1,8 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket, connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { silentLogger } from '../../platform/logger.js';
 import { delay, monotonicMs } from '../../platform/monotonic.js';
 import { createEtcdKvdb } from './etcd-kvdb.js';
@@ -11,7 +9,7 @@ import { startInternalEtcd } from './internal-etcd.js';
 import { parseKvdbUris } from './kvdb-uri.js';
 import type { Kvdb } from './port.js';
 import { freePort } from '../../platform/testing-ports.js';
-import { startTestEtcd, type TestEtcd } from './testing-etcd.js';
+import { startTestEtcd, testEtcdDirectory, type TestEtcd } from './testing-etcd.js';
 
 jest.setTimeout(60_000);
 
@@ -180,7 +178,7 @@ describe('the etcd adapter against a real etcd', () => {
 
 describe('the internal etcd', () => {
   it('is adopted after its starter died, started again when it dies, and stops', async () => {
-    const dataDir = mkdtempSync(join(tmpdir(), 'px-internal-'));
+    const dataDir = testEtcdDirectory();
     const options = {
       dataDir,
       clusterId: 'c',

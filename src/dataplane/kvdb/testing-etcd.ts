@@ -1,9 +1,19 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monotonicMs, delay } from '../../platform/monotonic.js';
 import { freePort } from '../../platform/testing-ports.js';
+
+/**
+ * Where etcds of tests keep their data: in memory, which survives kill -9 as a disk
+ * does. Beside an installation an fsync of the disk takes seconds, and these tests
+ * are not about how long.
+ */
+export function testEtcdDirectory(): string {
+  const memory = '/dev/shm';
+  return mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'px-etcd-'));
+}
 
 /** A real etcd of one member for tests, on ports of 127.0.0.1 that were free. */
 export interface TestEtcd {
@@ -30,7 +40,7 @@ export async function startTestEtcd(
   extraArguments: readonly string[] = [],
   tls?: TestEtcdTls,
 ): Promise<TestEtcd> {
-  const directory = mkdtempSync(join(tmpdir(), 'px-etcd-'));
+  const directory = testEtcdDirectory();
   const [clientPort, peerPort] = [await freePort(), await freePort()];
   const scheme = tls === undefined ? 'http' : 'https';
   const endpoint = `${scheme}://127.0.0.1:${clientPort}`;

@@ -8,18 +8,44 @@ import { busyboxImage, claim } from './objects.js';
 const notesDir = '/var/log/px-writer';
 
 /**
- * Appends one row after the other with an fsync each, and notes a row, with the
+ * Writes one row after the other with an fsync each, and notes a row, with the
  * second, once that was acknowledged. It goes on where the volume's last row is.
  */
-const script = `
-touch /data/rows; echo >> /data/rows
-n=$(( $(grep -E '^[0-9]+$' /data/rows | tail -n 1) + 1 ))
+const script = (rows: RowsOfVolume): string => `
+n=$(${rows.next})
 while :; do
-  if echo $n | dd of=/data/rows oflag=append conv=notrunc,fsync 2>/dev/null; then
+  if ${rows.append}; then
     echo "$n $(date +%s)" >> "/notes/$NAME.rows"; n=$((n+1))
   else echo "row $n at $(date +%s)" >> "/notes/$NAME.errors"; sleep 0.2; fi
   sleep 0.05
 done`;
+
+/** How rows lie on a volume, in the words of busybox's shell. */
+interface RowsOfVolume {
+  /** Prints the number of the first row that is not there. */
+  readonly next: string;
+  /** Writes row $n; fails unless that is durable. */
+  readonly append: string;
+  /** Prints the rows, one a line, and maybe more that is no number. */
+  readonly list: string;
+}
+
+const inFile: RowsOfVolume = {
+  next: `touch /data/rows; echo >> /data/rows;
+    echo $(( $(grep -E '^[0-9]+$' /data/rows | tail -n 1) + 1 ))`,
+  append: 'echo $n | dd of=/data/rows oflag=append conv=notrunc,fsync 2>/dev/null',
+  list: 'cat /data/rows',
+};
+
+/** A block for each row, at the row's number. */
+const onDevice: RowsOfVolume = {
+  next: `n=1;
+    while [ "$(dd if=/dev/data bs=4096 skip=$n count=1 2>/dev/null | tr -d '\\0 ')" = $n ];
+    do n=$((n+1)); done; echo $n`,
+  append: `printf '%-4095d\\n' $n |
+    dd of=/dev/data bs=4096 iflag=fullblock seek=$n conv=notrunc,fsync 2>/dev/null`,
+  list: "head -c 64m /dev/data | tr -d '\\0 '",
+};
 
 export interface Row {
   readonly row: number;
@@ -27,13 +53,18 @@ export interface Row {
   readonly atSeconds: number;
 }
 
-/** A StatefulSet with one pod that writes to a px volume; it may run on any node. */
+/** A StatefulSet with one pod that writes to a px volume (`asDevice`: raw); it may run on any node. */
 export class VolumeWriter {
   constructor(
     private readonly cluster: KubernetesCluster,
     private readonly namespace: string,
     readonly name: string,
+    private readonly asDevice = false,
   ) {}
+
+  private get rows(): RowsOfVolume {
+    return this.asDevice ? onDevice : inFile;
+  }
 
   get pod(): string {
     return `${this.name}-0`;
@@ -42,7 +73,8 @@ export class VolumeWriter {
   /** `node` is where it would rather run. */
   async deploy(storageClassName: string, node: string): Promise<void> {
     const { cluster, namespace, name } = this;
-    const { spec, metadata } = claim(namespace, 'data', { storageClassName }) as {
+    const volumeMode = this.asDevice ? 'Block' : 'Filesystem';
+    const { spec, metadata } = claim(namespace, 'data', { storageClassName, volumeMode }) as {
       spec: object;
       metadata: object;
     };
@@ -62,7 +94,7 @@ export class VolumeWriter {
   }
 
   private podSpec(node: string): object {
-    const { name } = this;
+    const { name, asDevice } = this;
     const expression = { key: 'kubernetes.io/hostname', operator: 'In', values: [node] };
     return {
       terminationGracePeriodSeconds: 1,
@@ -78,11 +110,12 @@ export class VolumeWriter {
           name: 'writer',
           image: busyboxImage,
           imagePullPolicy: 'IfNotPresent',
-          command: ['sh', '-c', script],
+          command: ['sh', '-c', script(this.rows)],
           env: [{ name: 'NAME', value: name }],
+          ...(asDevice && { volumeDevices: [{ name: 'data', devicePath: '/dev/data' }] }),
           volumeMounts: [
-            { name: 'data', mountPath: '/data' },
             { name: 'notes', mountPath: '/notes' },
+            ...(asDevice ? [] : [{ name: 'data', mountPath: '/data' }]),
           ],
         },
       ],
@@ -150,7 +183,7 @@ export class VolumeWriter {
   /** What was acknowledged and is not on the volume. */
   async lostRows(): Promise<readonly number[]> {
     const acknowledged = await this.acknowledged();
-    const ask = ['exec', '-n', this.namespace, this.pod, '--', 'cat', '/data/rows'];
+    const ask = ['exec', '-n', this.namespace, this.pod, '--', 'sh', '-c', this.rows.list];
     const there = new Set((await this.cluster.kubectl(ask)).split('\n').map(Number));
     return acknowledged.map(({ row }) => row).filter((row) => !there.has(row));
   }
