@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { startTimeOf } from '../../src/dataplane/sys/process-table.js';
 import { run, tryRun } from '../lib/run.js';
 import { waitFor } from '../lib/wait.js';
 import { clusterLeftovers, DevCluster, defaultOptions, downCluster } from './cluster.js';
@@ -166,6 +167,13 @@ describe('network, devices and cleaning up on the real kernel', () => {
     expect(found.node).toBe('n1');
     expect(await readFile(`/proc/${found.pid}/environ`, 'utf8')).toBe('');
     await killAll(cluster.layout, (p) => p.pid === found.pid);
+  }, 30_000);
+
+  test('what was killed has ended, also for who looks at once', async () => {
+    const pid = await cluster.killProcess('n1', 'px-node');
+    expect(startTimeOf(pid)).toBe('');
+    expect((await cluster.running('n1')).has('px-node')).toBe(false);
+    await expect(cluster.killProcess('n1', 'px-node')).rejects.toThrow('no px-node runs on n1');
   }, 30_000);
 
   test('down leaves nothing behind', async () => {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { openSync, closeSync } from 'node:fs';
+import { endProcess, startTimeOf } from '../../src/dataplane/sys/process-table.js';
 import { waitFor } from '../lib/wait.js';
 import { listProcesses, type ClusterProcess } from './kernel-state.js';
 import { nodeVariable, tagVariable, type ClusterLayout } from './layout.js';
@@ -90,11 +91,10 @@ export async function killAll(
     async () => {
       const targets = (await clusterProcesses(cluster)).filter(select);
       if (targets.length === 0) return true;
-      for (const target of targets) signal(target.pid, 'SIGSTOP');
-      for (const target of targets) {
-        signal(target.pid, 'SIGKILL');
-        killed.add(target.pid);
-      }
+      for (const { pid } of targets) signal(pid, 'SIGSTOP');
+      const ends = targets.map(({ pid }) => endProcess(pid, startTimeOf(pid), 0));
+      for (const { pid } of targets) killed.add(pid);
+      await Promise.all(ends);
       return undefined;
     },
     20,
@@ -102,7 +102,10 @@ export async function killAll(
   return [...killed];
 }
 
-/** kill -9 of the one process of a kind, once: whoever watches over it may restart it. */
+/**
+ * kill -9 of the one process of a kind, once: whoever watches over it may restart it.
+ * Returns when it has ended, so that nobody takes it for one that runs.
+ */
 export async function killOnce(
   cluster: ClusterLayout,
   nodeName: string,
@@ -112,7 +115,7 @@ export async function killOnce(
     (process) => process.node === nodeName && kindOf(process.command) === kind,
   );
   if (target === undefined) throw new Error(`no ${kind} runs on ${nodeName}`);
-  signal(target.pid, 'SIGKILL');
+  await endProcess(target.pid, startTimeOf(target.pid), 0);
   return target.pid;
 }
 
@@ -125,14 +128,8 @@ export async function endGracefully(
 ): Promise<void> {
   const select = (process: ClusterProcess): boolean =>
     process.node === nodeName && kinds.includes(kindOf(process.command));
-  for (const target of (await clusterProcesses(cluster)).filter(select)) {
-    signal(target.pid, 'SIGTERM');
-  }
-  try {
-    await waitFor('graceful end', timeoutMs, async () =>
-      (await clusterProcesses(cluster)).some(select) ? undefined : true,
-    );
-  } catch {
-    await killAll(cluster, select);
-  }
+  const targets = (await clusterProcesses(cluster)).filter(select);
+  await Promise.all(targets.map(({ pid }) => endProcess(pid, startTimeOf(pid), timeoutMs)));
+  // One of them may have been started again by another before that one ended.
+  await killAll(cluster, select);
 }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
+import { endProcess, startTimeOf } from '../../../src/dataplane/sys/process-table.js';
 import { waitFor } from '../../../tools/lib/wait.js';
 import { nodeVariable, roleVariable, tagVariable, type ClusterLayout } from './layout.js';
 import { namespaceInodes } from './network.js';
@@ -119,7 +120,7 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** kill -9 of everything that `select` picks, again until nothing of it is left. */
+/** kill -9 of everything that `select` picks, again until all of it has ended. */
 export async function killAll(
   cluster: ClusterLayout,
   select: (process: ClusterProcess) => boolean,
@@ -130,7 +131,7 @@ export async function killAll(
     async () => {
       const targets = (await listProcesses(cluster)).filter(select);
       if (targets.length === 0) return true;
-      for (const target of targets) signal(target.pid, 'SIGKILL');
+      await Promise.all(targets.map(({ pid }) => endProcess(pid, startTimeOf(pid), 0)));
       return undefined;
     },
     50,
