@@ -72,6 +72,17 @@ describeOnCluster("a volume's life over three nodes", () => {
     // n3 dies with it; n1 gets it without anybody's help, once n3's lease is over.
     await cluster.api('n1').UnpublishVolume({ id_or_name: volume.id, node_id: cluster.id('n2') });
     await cluster.killNode('n3');
+    // A lease that is over does not say that nobody uses the device there any more.
+    const refusal = await waitFor("the end of n3's lease", 30_000, () =>
+      cluster
+        .api('n1')
+        .DeleteVolume({ id_or_name: volume.id })
+        .then(
+          () => 'deleted',
+          ({ message }: Error) => (message.includes('is attached on') ? undefined : message),
+        ),
+    );
+    expect(refusal).toContain('was attached on n3, which px does not hear of; detach it first');
     const fourth = await on('n1');
     expect(Number(fourth.epoch)).toBeGreaterThan(Number(third.epoch));
     await cluster.startNode('n3');

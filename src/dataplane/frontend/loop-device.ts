@@ -192,7 +192,7 @@ export async function loopDeviceUser(
   return holders.length > 0 ? `held by ${holders.join(', ')}` : undefined;
 }
 
-/** Makes the device as large as its file, which `growFile` has brought to that size. */
+/** Makes the device as large as its file, whose length the kernel must already know (`growFuseFile`). */
 export async function resizeLoopDevice(
   run: RunCommand,
   device: LoopDevice,

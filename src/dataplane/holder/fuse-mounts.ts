@@ -61,8 +61,9 @@ export async function growFuseFile(path: string, sizeBytes: number): Promise<voi
   try {
     await truncate(path, sizeBytes);
   } catch (error) {
-    // The engine refuses a size that is not its own.
-    throw new PxError('aborted', `${path} can't have ${sizeBytes} bytes`, {}, error);
+    // The engine refuses a size that is not its own with EPERM.
+    const why = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new PxError('aborted', `${path} can't have ${sizeBytes} bytes: ${why}`, {}, error);
   }
 }
 

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monotonicMs, delay } from '../../platform/monotonic.js';
@@ -12,7 +12,14 @@ import { freePort } from '../../platform/testing-ports.js';
  */
 export function testEtcdDirectory(): string {
   const memory = '/dev/shm';
-  return mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'px-etcd-'));
+  return mkdtempSync(join(hasRoom(memory) ? memory : tmpdir(), 'px-etcd-'));
+}
+
+/** Each etcd lays out 128 MB of log at its start; containers often have 64 MB there. */
+function hasRoom(directory: string): boolean {
+  if (!existsSync(directory)) return false;
+  const { bavail, bsize } = statfsSync(directory);
+  return bavail * bsize > 2 * 1024 ** 3;
 }
 
 /** A real etcd of one member for tests, on ports of 127.0.0.1 that were free. */
